@@ -1,1 +1,13 @@
+//! Skep's decisions, kept apart from its deeds: pure functions, tables and state machines.
+//!
+//! Nothing here does I/O, spawns, or reads a clock: time is an argument. So every rule can be tested
+//! exhaustively in milliseconds.
 
+pub mod duration;
+pub mod limits;
+pub mod name;
+pub mod nearest;
+pub mod quote;
+pub mod routes;
+pub mod shares;
+pub mod size;

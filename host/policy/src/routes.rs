@@ -1,0 +1,65 @@
+//! Which service answers a request: host, then path, then method, the most specific first.
+//!
+//! A route without a host or without methods stands behind every route that names them. Paths are matched
+//! raw, percent-encoding and all: nothing is normalised, so nothing can be smuggled past a route. A look-up
+//! costs what the path's segments cost, whatever the number of routes.
+
+mod host;
+mod method;
+mod path;
+mod table;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+pub use self::host::{HostError, HostPattern, normalise as normalise_host};
+pub use self::method::{Method, MethodError};
+pub use self::path::{PathError, PathPattern, strip_prefix};
+pub use self::table::{Found, RouteConflict, RouteTable};
+
+use crate::name::ServiceName;
+
+/// One route of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RouteSpec {
+    /// Hosts that the route answers; `None` for any.
+    pub host: Option<HostPattern>,
+    /// Paths that the route answers.
+    pub path: PathPattern,
+    /// Methods that the route answers; `None` for any. `GET` answers `HEAD` as well.
+    pub methods: Option<Vec<Method>>,
+    /// Whether the service sees the path without the literal segments before the first parameter.
+    pub strip_prefix: bool,
+}
+
+impl RouteSpec {
+    /// What a drop-in without routes of its own gets: `/NAME` and everything below it, prefix stripped.
+    #[must_use]
+    pub fn drop_in(name: &ServiceName) -> Vec<Self> {
+        PathPattern::below(name)
+            .into_iter()
+            .map(|path| Self::any(path, true))
+            .collect()
+    }
+
+    /// Every path on every host: what a single service is served at.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        PathPattern::all()
+            .into_iter()
+            .map(|path| Self::any(path, false))
+            .collect()
+    }
+
+    fn any(path: PathPattern, strip_prefix: bool) -> Self {
+        Self {
+            host: None,
+            path,
+            methods: None,
+            strip_prefix,
+        }
+    }
+}
