@@ -1,0 +1,23 @@
+//! Configuration: what files and flags say (every key optional) and what it comes to (none left).
+//!
+//! The rest of the host sees the resolved types only. Every error says the file, the line, what is wrong and
+//! what to do about it; nothing here starts, watches or opens anything but the files it is told to read.
+
+pub mod host;
+pub mod service;
+
+mod allowed;
+mod document;
+mod error;
+mod raw;
+mod token;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::allowed::{AllowedHost, AllowedHostError, Scheme};
+pub use self::error::{ConfigError, Place};
+pub use self::host::{Compile, HostConfig, Log, Overrides, Pool, Source, Timeouts};
+pub use self::service::{Allow, Instances, ServiceConfig};
+pub use self::token::{Token, TokenError};

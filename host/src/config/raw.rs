@@ -1,0 +1,114 @@
+//! What configuration files say, key by key: all optional, nothing unknown. Seen by the resolvers only.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::units::{OneOrMore, Size, Span};
+
+/// `service.toml`, `NAME.toml`, or a `[[service]]` in `skep.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawService {
+    pub(super) name: Option<String>,
+    pub(super) component: Option<String>,
+    pub(super) env_inherit: Option<Vec<String>>,
+    pub(super) route: Option<Vec<RawRoute>>,
+    pub(super) limits: Option<RawLimits>,
+    pub(super) instances: Option<RawInstances>,
+    pub(super) env: Option<BTreeMap<String, String>>,
+    pub(super) allow: Option<RawAllow>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawRoute {
+    pub(super) host: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) methods: Option<Vec<String>>,
+    pub(super) strip_prefix: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawLimits {
+    pub(super) memory: Option<Size>,
+    pub(super) cpu: Option<Span>,
+    pub(super) timeout: Option<Span>,
+    pub(super) concurrency: Option<u32>,
+    pub(super) queue: Option<u32>,
+    pub(super) body: Option<Size>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawInstances {
+    pub(super) reuse: Option<u32>,
+    pub(super) concurrency: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawAllow {
+    pub(super) services: Option<Vec<String>>,
+    pub(super) hosts: Option<Vec<String>>,
+}
+
+/// `skep.toml`. Each `[[service]]` is read on its own, so that a bad one spoils no other.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawHost {
+    pub(super) listen: Option<OneOrMore>,
+    pub(super) admin: Option<String>,
+    pub(super) admin_token: Option<String>,
+    pub(super) admin_token_file: Option<String>,
+    pub(super) state: Option<String>,
+    pub(super) cache: Option<String>,
+    pub(super) services: Option<String>,
+    pub(super) service: Option<Vec<IgnoredAny>>,
+    pub(super) timeouts: Option<RawTimeouts>,
+    pub(super) connections: Option<RawConnections>,
+    pub(super) pool: Option<RawPool>,
+    pub(super) compile: Option<RawCompile>,
+    pub(super) log: Option<RawLog>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawTimeouts {
+    pub(super) header: Option<Span>,
+    pub(super) body_idle: Option<Span>,
+    pub(super) idle: Option<Span>,
+    pub(super) drain: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawConnections {
+    pub(super) max: Option<usize>,
+    pub(super) header_bytes: Option<Size>,
+    pub(super) headers_max: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawPool {
+    pub(super) instances: Option<u32>,
+    pub(super) memory_max: Option<Size>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawCompile {
+    pub(super) memory: Option<Size>,
+    pub(super) timeout: Option<Span>,
+    pub(super) parallel: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawLog {
+    pub(super) requests: Option<bool>,
+    pub(super) json: Option<bool>,
+}

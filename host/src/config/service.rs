@@ -1,0 +1,167 @@
+//! A service as its manifest, its file's name, or an entry in `skep.toml` describes it.
+
+pub(in crate::config) mod resolve;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+use skep_policy::limits::Limits;
+use skep_policy::name::ServiceName;
+use skep_policy::routes::RouteSpec;
+use skep_policy::size;
+
+use self::resolve::{Confined, resolve};
+use super::allowed::AllowedHost;
+use super::document::Document;
+use super::error::ConfigError;
+use super::host::Pool;
+use super::raw::RawService;
+
+/// A service, resolved. Its serialised form identifies the configuration; it holds the values of `[env]`, so
+/// it is for hashing, never for showing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceConfig {
+    /// The name.
+    pub name: ServiceName,
+    /// The component's file; absolute, symbolic links left as they are.
+    #[serde(serialize_with = "lossy")]
+    pub component: PathBuf,
+    /// The routes; never none.
+    pub routes: Vec<RouteSpec>,
+    /// The limits, within their bounds.
+    pub limits: Limits,
+    /// How instances are used.
+    pub instances: Instances,
+    /// The whole environment of the guest: what was inherited by name, then what was set.
+    pub env: BTreeMap<String, String>,
+    /// What the service may reach.
+    pub allow: Allow,
+}
+
+/// How instances are used; `None` leaves it to the kind of component.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Instances {
+    /// Requests that an instance serves in its life.
+    pub reuse: Option<u32>,
+    /// Requests that an instance serves at once.
+    pub concurrency: Option<u32>,
+}
+
+/// What a service may reach: nothing unless named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Allow {
+    /// Services of this host.
+    pub services: BTreeSet<ServiceName>,
+    /// Hosts elsewhere.
+    pub hosts: Vec<AllowedHost>,
+}
+
+/// Reads a drop-in's manifest.
+///
+/// The name is the manifest's, else `default_name`, else the file's stem (for a `service.toml` its folder's
+/// name). The component is the manifest's, else the `.wasm` with the manifest's stem; it must lie in the
+/// manifest's folder or below. Without routes the service is served at `/NAME` and below.
+///
+/// # Errors
+/// If the manifest can't be read, has an unknown key or a bad value, or its component isn't there.
+pub fn from_manifest(
+    path: &Path,
+    default_name: Option<&str>,
+) -> Result<ServiceConfig, ConfigError> {
+    let document = Document::read(&absolute(path)?)?;
+    let raw: RawService = document.decode()?;
+    let default_name = default_name
+        .map(str::to_owned)
+        .or_else(|| file_name(document.path()));
+    resolve(
+        raw,
+        &document.root(),
+        default_name,
+        Confined::ToFolder,
+        &|name| std::env::var_os(name),
+    )
+}
+
+/// The service that a `.wasm` without a manifest is: named by its stem, served at `/NAME` and below.
+///
+/// # Errors
+/// If the file's stem is no service name.
+pub fn without_manifest(wasm: &Path) -> Result<ServiceConfig, ConfigError> {
+    let component = absolute(wasm)?;
+    let stem = component.file_stem().unwrap_or_default().to_string_lossy();
+    let name = ServiceName::try_from(&*stem).map_err(|error| {
+        ConfigError::Flag(format!(
+            "{}: {error}; rename the file, or give it a manifest {} with `name = {:?}`",
+            component.display(),
+            component
+                .with_extension("toml")
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy(),
+            error.suggestion(),
+        ))
+    })?;
+    Ok(ServiceConfig {
+        routes: RouteSpec::drop_in(&name),
+        name,
+        component,
+        limits: Limits::default(),
+        instances: Instances::default(),
+        env: BTreeMap::new(),
+        allow: Allow::default(),
+    })
+}
+
+/// The service that a single `.wasm` is: named by its stem, served at every path.
+///
+/// # Errors
+/// If the file's stem is no service name.
+pub fn single(wasm: &Path) -> Result<ServiceConfig, ConfigError> {
+    Ok(ServiceConfig {
+        routes: RouteSpec::all(),
+        ..without_manifest(wasm)?
+    })
+}
+
+/// Checks that the pool's instances are large enough for the service's.
+///
+/// # Errors
+/// If they aren't, with both figures.
+pub fn fits(service: &ServiceConfig, pool: &Pool) -> Result<(), ConfigError> {
+    if service.limits.memory <= pool.memory_max {
+        return Ok(());
+    }
+    Err(ConfigError::Pool {
+        service: service.name.to_string(),
+        memory: size::show(service.limits.memory),
+        max: size::show(pool.memory_max),
+    })
+}
+
+/// `path` from the root, with nothing resolved: a symbolic link flipped later must still be seen to flip.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn is_service_toml(manifest: &Path) -> bool {
+    manifest
+        .file_name()
+        .is_some_and(|name| name == "service.toml")
+}
+
+fn file_name(manifest: &Path) -> Option<String> {
+    let name = if is_service_toml(manifest) {
+        manifest.parent()?.file_name()?
+    } else {
+        manifest.file_stem()?
+    };
+    Some(name.to_string_lossy().into_owned())
+}
+
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}

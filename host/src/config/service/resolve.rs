@@ -1,0 +1,274 @@
+//! From what a manifest says to a service with nothing left open.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use skep_policy::limits::Limits;
+use skep_policy::name::ServiceName;
+use skep_policy::quote::quoted;
+use skep_policy::routes::{HostPattern, Method, PathPattern, RouteSpec};
+
+use super::{Allow, Instances, ServiceConfig, absolute, is_service_toml};
+use crate::config::allowed::AllowedHost;
+use crate::config::document::{PATH_BYTES_MAX, Scope};
+use crate::config::error::ConfigError;
+use crate::config::raw::{RawAllow, RawInstances, RawLimits, RawRoute, RawService};
+
+/// Most requests that one instance may be told to serve in its life.
+const REUSE_MAX: u32 = 1_000_000;
+/// Most requests that one instance may be told to serve at once.
+const INSTANCE_CONCURRENCY_MAX: u32 = 1_024;
+
+/// Where a component may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum Confined {
+    /// In the manifest's folder or below: what is dropped in reaches nothing else, and is watched as a whole.
+    ToFolder,
+    /// Anywhere: the operator's own file says so.
+    Nowhere,
+}
+
+pub(in crate::config) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+pub(in crate::config) fn resolve(
+    raw: RawService,
+    scope: &Scope<'_>,
+    default_name: Option<String>,
+    confined: Confined,
+    lookup: Lookup<'_>,
+) -> Result<ServiceConfig, ConfigError> {
+    let name = name(raw.name.as_deref(), default_name.as_deref(), scope)?;
+    let routes = match raw.route {
+        None => RouteSpec::drop_in(&name),
+        Some(routes) if routes.is_empty() => {
+            return Err(scope.error(&["route"], "is empty: add a route, or leave it out"));
+        }
+        Some(routes) => routes
+            .into_iter()
+            .enumerate()
+            .map(|(i, raw)| route(raw, &scope.below(&["route", &i.to_string()])))
+            .collect::<Result<_, _>>()?,
+    };
+    Ok(ServiceConfig {
+        routes,
+        limits: limits(&raw.limits.unwrap_or_default(), &scope.below(&["limits"]))?,
+        instances: instances(
+            &raw.instances.unwrap_or_default(),
+            &scope.below(&["instances"]),
+        )?,
+        env: env(
+            &raw.env_inherit.unwrap_or_default(),
+            raw.env.unwrap_or_default(),
+            scope,
+            lookup,
+        )?,
+        allow: allow(raw.allow.unwrap_or_default(), &scope.below(&["allow"]))?,
+        component: component(raw.component, scope, confined)?,
+        name,
+    })
+}
+
+fn name(
+    given: Option<&str>,
+    default: Option<&str>,
+    scope: &Scope<'_>,
+) -> Result<ServiceName, ConfigError> {
+    match (given, default) {
+        (Some(given), _) => {
+            ServiceName::try_from(given).map_err(|error| scope.error(&["name"], error))
+        }
+        (None, Some(default)) => ServiceName::try_from(default).map_err(|error| {
+            scope.error(
+                &[],
+                format!("{error}; add `name = {:?}`", error.suggestion()),
+            )
+        }),
+        (None, None) => Err(scope.error(&[], "has no name: add `name = \"my-service\"`")),
+    }
+}
+
+fn component(
+    given: Option<String>,
+    scope: &Scope<'_>,
+    confined: Confined,
+) -> Result<PathBuf, ConfigError> {
+    let document = scope.document();
+    let manifest = document.path();
+    let has_stem = confined == Confined::ToFolder && !is_service_toml(manifest);
+    let given = match given {
+        Some(given) => given,
+        None if has_stem => manifest
+            .with_extension("wasm")
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        None => {
+            return Err(scope.error(
+                &[],
+                "names no component: add `component = \"my-service.wasm\"`",
+            ));
+        }
+    };
+    if given.is_empty() || given.len() > PATH_BYTES_MAX || given.contains('\0') {
+        return Err(scope.error(&["component"], "is no path: name a .wasm file"));
+    }
+    let relative = Path::new(&given);
+    let goes_up = relative
+        .components()
+        .any(|part| part == Component::ParentDir);
+    let leaves = goes_up || relative.is_absolute();
+    if confined == Confined::ToFolder && leaves {
+        return Err(scope.error(
+            &["component"],
+            format!(
+                "{} leaves the manifest's folder: put the component beside the manifest \
+                 (a symbolic link will do), or list the service in skep.toml",
+                quoted(&given)
+            ),
+        ));
+    }
+    let path = absolute(&document.folder().join(relative))?;
+    if !path.is_file() {
+        return Err(ConfigError::NoComponent {
+            at: scope.place(&["component"]),
+            component: given,
+            path,
+        });
+    }
+    Ok(path)
+}
+
+fn route(raw: RawRoute, scope: &Scope<'_>) -> Result<RouteSpec, ConfigError> {
+    let Some(path) = raw.path else {
+        return Err(scope.error(
+            &[],
+            "has no path: add `path = \"/{*rest}\"` or a narrower one",
+        ));
+    };
+    let host = raw
+        .host
+        .map(|host| HostPattern::try_from(host.as_str()))
+        .transpose()
+        .map_err(|error| scope.error(&["host"], error))?;
+    let method = |(i, method): (usize, String)| {
+        Method::try_from(method.as_str())
+            .map_err(|error| scope.error(&["methods", &i.to_string()], error))
+    };
+    let methods = raw
+        .methods
+        .map(|methods| {
+            methods
+                .into_iter()
+                .enumerate()
+                .map(method)
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .transpose()?;
+    if methods.as_ref().is_some_and(Vec::is_empty) {
+        return Err(scope.error(
+            &["methods"],
+            "is empty: name a method, or leave it out for all",
+        ));
+    }
+    Ok(RouteSpec {
+        host,
+        path: PathPattern::try_from(path.as_str())
+            .map_err(|error| scope.error(&["path"], error))?,
+        methods,
+        strip_prefix: raw.strip_prefix.unwrap_or(false),
+    })
+}
+
+fn limits(raw: &RawLimits, scope: &Scope<'_>) -> Result<Limits, ConfigError> {
+    let default = Limits::default();
+    let limits = Limits {
+        memory: raw.memory.map_or(default.memory, |size| size.0),
+        cpu: raw.cpu.map_or(default.cpu, |span| span.0),
+        timeout: raw.timeout.map_or(default.timeout, |span| span.0),
+        concurrency: raw.concurrency.unwrap_or(default.concurrency),
+        queue: raw.queue.unwrap_or(default.queue),
+        body: raw.body.map_or(default.body, |size| size.0),
+    };
+    limits
+        .check()
+        .map_err(|error| scope.error(&[error.key], error.reason()))?;
+    Ok(limits)
+}
+
+fn instances(raw: &RawInstances, scope: &Scope<'_>) -> Result<Instances, ConfigError> {
+    let bounds = [
+        ("reuse", raw.reuse, REUSE_MAX),
+        ("concurrency", raw.concurrency, INSTANCE_CONCURRENCY_MAX),
+    ];
+    for (key, given, max) in bounds {
+        if given.is_some_and(|given| given < 1 || given > max) {
+            return Err(scope.error(&[key], format!("must be between 1 and {max}")));
+        }
+    }
+    if let (Some(reuse), Some(concurrency)) = (raw.reuse, raw.concurrency)
+        && concurrency > reuse
+    {
+        let what = format!(
+            "{concurrency} requests at once need an instance that serves as many in its life, but reuse is \
+             {reuse}: raise reuse or lower concurrency"
+        );
+        return Err(scope.error(&["concurrency"], what));
+    }
+    Ok(Instances {
+        reuse: raw.reuse,
+        concurrency: raw.concurrency,
+    })
+}
+
+/// A variable that the host doesn't have is not an error: the guest doesn't have it then either.
+fn env(
+    inherit: &[String],
+    set: BTreeMap<String, String>,
+    scope: &Scope<'_>,
+    lookup: Lookup<'_>,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    const NAMES: &str = "is no name of a variable: it must not be empty or hold = or a zero byte";
+    let is_name = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
+    let mut env = BTreeMap::new();
+    for (i, name) in inherit.iter().enumerate() {
+        let error = |what| Err(scope.error(&["env_inherit", &i.to_string()], what));
+        if !is_name(name) {
+            return error(NAMES);
+        }
+        match lookup(name).map(OsString::into_string) {
+            None => {}
+            Some(Ok(value)) => {
+                env.insert(name.clone(), value);
+            }
+            Some(Err(_)) => {
+                return error("the variable's value here is not UTF-8: set it in [env] instead");
+            }
+        }
+    }
+    for (name, value) in set {
+        if !is_name(&name) {
+            return Err(scope.error(&["env", &name], NAMES));
+        }
+        if value.contains('\0') {
+            return Err(scope.error(&["env", &name], "a variable's value can't hold a zero byte"));
+        }
+        env.insert(name, value);
+    }
+    Ok(env)
+}
+
+fn allow(raw: RawAllow, scope: &Scope<'_>) -> Result<Allow, ConfigError> {
+    let mut allow = Allow::default();
+    for (i, name) in raw.services.unwrap_or_default().iter().enumerate() {
+        let name = ServiceName::try_from(name.as_str())
+            .map_err(|error| scope.error(&["services", &i.to_string()], error))?;
+        allow.services.insert(name);
+    }
+    for (i, host) in raw.hosts.unwrap_or_default().iter().enumerate() {
+        let host = AllowedHost::try_from(host.as_str())
+            .map_err(|error| scope.error(&["hosts", &i.to_string()], error))?;
+        allow.hosts.push(host);
+    }
+    Ok(allow)
+}
