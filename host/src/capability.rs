@@ -1,0 +1,4 @@
+//! Interfaces that guests may use, one file a family.
+
+pub(crate) mod egress;
+pub(crate) mod output;

@@ -1,0 +1,270 @@
+//! Outgoing HTTP: to the hosts on the service's allow-list, and nowhere else.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioTimer;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep, timeout};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::config::ServiceConfig;
+
+/// Requests that all guests together may have under way.
+const REQUESTS_MAX: usize = 16_384;
+/// Requests that one revision of a service may have under way; further ones wait.
+pub(crate) const REQUESTS_PER_REVISION_MAX: usize = 256;
+const _: () = assert!(REQUESTS_PER_REVISION_MAX * 16 <= REQUESTS_MAX);
+/// Requests that one instance may have under way; further ones wait.
+const REQUESTS_PER_INSTANCE_MAX: usize = 64;
+/// Denials of one instance that reach the log.
+const DENIALS_LOGGED_MAX: u32 = 8;
+/// What a guest may write to a body in one piece: a lane copies and sends a piece without a pause.
+const BODY_CHUNK_BYTES: usize = 64 << 10;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 64;
+/// What a guest waits for an answer or the next part of one if it does not say.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, WasiBody>;
+
+/// The connections to other hosts, shared by all services.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    client: HttpClient,
+    requests: Arc<Semaphore>,
+}
+
+/// Runs connections on one runtime, whichever thread asks for them: a busy guest must not slow a connection that it
+/// shares with others.
+#[derive(Clone, Debug)]
+struct On(Handle);
+
+impl<F> hyper::rt::Executor<F> for On
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        drop(self.0.spawn(future));
+    }
+}
+
+impl Outside {
+    pub(crate) fn new(runtime: Handle) -> Arc<Self> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            // Not HTTP/2: services would share a connection, and one that leaves answers unread would stall the others.
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(On(runtime))
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
+            .build(connector);
+        Arc::new(Self {
+            client,
+            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+        })
+    }
+}
+
+/// One instance's way out.
+#[derive(Debug)]
+pub(crate) struct Egress {
+    outside: Arc<Outside>,
+    config: Arc<ServiceConfig>,
+    of_revision: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+    denied: u32,
+}
+
+impl Egress {
+    /// The way out of one instance; `of_revision` is shared by all instances of its revision.
+    pub(crate) fn new(
+        outside: Arc<Outside>,
+        config: Arc<ServiceConfig>,
+        of_revision: Arc<Semaphore>,
+    ) -> Self {
+        Self {
+            outside,
+            config,
+            of_revision,
+            requests: Arc::new(Semaphore::new(REQUESTS_PER_INSTANCE_MAX)),
+            denied: 0,
+        }
+    }
+
+    fn allows(&mut self, uri: &http::Uri) -> bool {
+        let allowed = self.config.allow.hosts.iter().any(|host| host.matches(uri));
+        if !allowed && self.denied < DENIALS_LOGGED_MAX {
+            self.denied += 1;
+            let origin = format!(
+                "{}://{}",
+                uri.scheme_str().unwrap_or("https"),
+                uri.authority().map_or("", |a| a.as_str())
+            );
+            let service = self.config.name.as_ref();
+            tracing::warn!(target: "skep::egress", service, origin, "outgoing request denied; to permit it add {origin:?} to hosts under [allow] in the manifest of {service}");
+        }
+        allowed
+    }
+}
+
+type Sent = Result<
+    (
+        http::Response<WasiBody>,
+        Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ),
+    Error,
+>;
+
+impl WasiHttpHooks for Egress {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        if !self.allows(request.uri()) {
+            return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
+        }
+        Box::new(send(
+            self.outside.clone(),
+            [self.requests.clone(), self.of_revision.clone()],
+            request,
+            options.unwrap_or_default(),
+        ))
+    }
+}
+
+async fn send(
+    outside: Arc<Outside>,
+    [of_instance, of_revision]: [Arc<Semaphore>; 2],
+    mut request: http::Request<WasiBody>,
+    options: RequestOptions,
+) -> Sent {
+    let closed = |_| Error::ConnectionLimitReached;
+    let permits = (
+        of_instance.acquire_owned().await.map_err(closed)?,
+        of_revision.acquire_owned().await.map_err(closed)?,
+        outside
+            .requests
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(closed)?,
+    );
+    // The client sets it from the target, and a guest must not name another host than the one it was allowed.
+    request.headers_mut().remove(http::header::HOST);
+    let first_byte = options.first_byte_timeout.unwrap_or(ANSWER_TIMEOUT);
+    let connect = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+    let answer = timeout(
+        connect.saturating_add(first_byte),
+        outside.client.request(request),
+    )
+    .await;
+    let response = answer
+        .map_err(|_| Error::HttpResponseTimeout)?
+        .map_err(|error| explain(&error))?;
+    let silence_max = options.between_bytes_timeout.unwrap_or(ANSWER_TIMEOUT);
+    let response = response.map(|body| {
+        Answer {
+            body,
+            silence_max,
+            timer: None,
+            _permits: permits,
+        }
+        .boxed_unsync()
+    });
+    Ok((response, Box::new(std::future::ready(Ok(())))))
+}
+
+fn explain(error: &hyper_util::client::legacy::Error) -> Error {
+    tracing::debug!(target: "skep::egress", error = %crate::telemetry::chain(error), "outgoing request failed");
+    if error.is_connect() {
+        let mut source = std::error::Error::source(error);
+        while let Some(inner) = source {
+            if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+                return match io.kind() {
+                    std::io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+                    std::io::ErrorKind::TimedOut => Error::ConnectionTimeout,
+                    std::io::ErrorKind::InvalidData => Error::TlsProtocolError,
+                    _ => Error::DestinationUnavailable,
+                };
+            }
+            source = inner.source();
+        }
+        return Error::DestinationUnavailable;
+    }
+    Error::ConnectionTerminated
+}
+
+/// The body of an answer from outside.
+struct Answer {
+    body: hyper::body::Incoming,
+    silence_max: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    _permits: (
+        OwnedSemaphorePermit,
+        OwnedSemaphorePermit,
+        OwnedSemaphorePermit,
+    ),
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.timer = None;
+                Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
+            }
+            Poll::Pending => {
+                let silence_max = self.silence_max;
+                ready!(
+                    self.timer
+                        .get_or_insert_with(|| Box::pin(sleep(silence_max)))
+                        .as_mut()
+                        .poll(cx)
+                );
+                Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

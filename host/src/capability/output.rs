@@ -1,0 +1,236 @@
+//! A guest's standard output and error, line by line into the log.
+//!
+//! Writing never waits: what comes faster than the bound allows is counted and dropped.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+/// Bytes of a line that reach the log; the rest of the line is cut.
+const LINE_BYTES_MAX: usize = 4096;
+/// Lines a second of one revision that reach the log.
+const LINES_PER_SECOND_MAX: u32 = 200;
+/// What one write may carry.
+const WRITE_BYTES_MAX: usize = 64 << 10;
+
+/// Which of a guest's two streams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// The budget of log lines that all instances of a revision share.
+#[derive(Debug)]
+pub(crate) struct LineBudget {
+    service: String,
+    revision: u64,
+    window: Mutex<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    started: Instant,
+    lines: u32,
+    dropped: u64,
+}
+
+impl LineBudget {
+    pub(crate) fn new(service: &str, revision: u64) -> Arc<Self> {
+        let window = Window {
+            started: Instant::now(),
+            lines: 0,
+            dropped: 0,
+        };
+        Arc::new(Self {
+            service: service.into(),
+            revision,
+            window: Mutex::new(window),
+        })
+    }
+
+    fn log(&self, stream: Stream, line: &[u8]) {
+        let (allowed, dropped) = self
+            .window
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(Instant::now());
+        let (service, revision) = (&self.service, self.revision);
+        if dropped > 0 {
+            tracing::warn!(target: "skep::guest", service, revision, dropped, "guest printed more than {LINES_PER_SECOND_MAX} lines a second");
+        }
+        if !allowed {
+            return;
+        }
+        // A value, not a format: so the log quotes it, and no line can pass for another event or field.
+        let message = &*String::from_utf8_lossy(line);
+        match stream {
+            Stream::Stdout => {
+                tracing::info!(target: "skep::guest", service, revision, stream = "stdout", message);
+            }
+            Stream::Stderr => {
+                tracing::warn!(target: "skep::guest", service, revision, stream = "stderr", message);
+            }
+        }
+    }
+}
+
+impl Window {
+    /// Whether one more line may pass, and how many were dropped in the window that has just ended.
+    fn take(&mut self, now: Instant) -> (bool, u64) {
+        let mut dropped = 0;
+        if now.duration_since(self.started).as_secs() >= 1 {
+            dropped = std::mem::take(&mut self.dropped);
+            *self = Self {
+                started: now,
+                lines: 0,
+                dropped: 0,
+            };
+        }
+        if self.lines == LINES_PER_SECOND_MAX {
+            self.dropped += 1;
+            return (false, dropped);
+        }
+        self.lines += 1;
+        (true, dropped)
+    }
+}
+
+/// One instance's stdout or stderr. Clones write to the same line.
+#[derive(Clone, Debug)]
+pub(crate) struct LogStream(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    stream: Stream,
+    budget: Arc<LineBudget>,
+    line: Mutex<Vec<u8>>,
+}
+
+impl LogStream {
+    pub(crate) fn new(stream: Stream, budget: Arc<LineBudget>) -> Self {
+        Self(Arc::new(Shared {
+            stream,
+            budget,
+            line: Mutex::default(),
+        }))
+    }
+
+    fn append(&self, bytes: &[u8]) {
+        let mut line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+            let room = LINE_BYTES_MAX.saturating_sub(line.len());
+            line.extend_from_slice(&text[..text.len().min(room)]);
+            if piece.ends_with(b"\n") {
+                self.0.budget.log(self.0.stream, &line);
+                line.clear();
+            }
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let line = self.line.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !line.is_empty() {
+            self.budget.log(self.stream, line);
+        }
+    }
+}
+
+impl IsTerminal for LogStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LogStream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for LogStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.append(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for LogStream {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for LogStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.append(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_past_the_bound_are_counted_and_reported_in_the_next_second() {
+        let start = Instant::now();
+        let mut window = Window {
+            started: start,
+            lines: 0,
+            dropped: 0,
+        };
+        for _ in 0..LINES_PER_SECOND_MAX {
+            assert_eq!(window.take(start), (true, 0));
+        }
+        assert_eq!(window.take(start), (false, 0));
+        assert_eq!(window.take(start), (false, 0));
+        assert_eq!(
+            window.take(start + std::time::Duration::from_secs(1)),
+            (true, 2)
+        );
+    }
+
+    #[test]
+    fn a_line_without_end_takes_bounded_memory() {
+        let stream = LogStream::new(Stream::Stdout, LineBudget::new("a", 1));
+        for _ in 0..1000 {
+            stream.append(&[b'x'; 1024]);
+        }
+        assert_eq!(stream.0.line.lock().unwrap().len(), LINE_BYTES_MAX);
+        stream.append(b"\nnext");
+        assert_eq!(*stream.0.line.lock().unwrap(), b"next");
+    }
+}

@@ -1,0 +1,275 @@
+//! Why a request did not get its answer, and who is to blame.
+//!
+//! Clients see the status, a title and a request id. The detail, which may quote guests and host internals, goes to
+//! the log alone.
+
+use std::fmt;
+
+use http::StatusCode;
+
+/// Who made the request fail. Only the guest's faults count against a service, only the host's page an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// Whoever sent the request.
+    Caller,
+    /// The service that should have answered.
+    Guest,
+    /// Skep itself, or what it runs on.
+    Host,
+}
+
+impl Blame {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Guest => "guest",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// Everything that can keep a request from its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each cause's title says what it is")]
+pub enum Cause {
+    MalformedRequest,
+    NoRoute,
+    WrongMethod,
+    BodyTooLarge,
+    BodyTimeout,
+    CallerGone,
+    QueueFull,
+    NotReady,
+    Draining,
+    GuestTrapped,
+    GuestOutOfMemory,
+    NoResponse,
+    InvalidResponse,
+    BodyStalled,
+    InstantiationFailed,
+    CpuDeadline,
+    WallDeadline,
+    PoolExhausted,
+    HostFailed,
+}
+
+impl Cause {
+    /// Every cause, in the order of a request's way.
+    pub const ALL: [Self; 19] = [
+        Self::MalformedRequest,
+        Self::NoRoute,
+        Self::WrongMethod,
+        Self::BodyTooLarge,
+        Self::BodyTimeout,
+        Self::CallerGone,
+        Self::QueueFull,
+        Self::NotReady,
+        Self::Draining,
+        Self::GuestTrapped,
+        Self::GuestOutOfMemory,
+        Self::NoResponse,
+        Self::InvalidResponse,
+        Self::BodyStalled,
+        Self::InstantiationFailed,
+        Self::CpuDeadline,
+        Self::WallDeadline,
+        Self::PoolExhausted,
+        Self::HostFailed,
+    ];
+
+    /// The status that a client gets if the response's head is not out yet.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::MalformedRequest => StatusCode::BAD_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            // Only for the log: there is nobody to send it to.
+            Self::CallerGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::QueueFull | Self::NotReady | Self::Draining | Self::PoolExhausted => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::GuestTrapped
+            | Self::GuestOutOfMemory
+            | Self::NoResponse
+            | Self::InvalidResponse
+            | Self::InstantiationFailed => StatusCode::BAD_GATEWAY,
+            Self::BodyStalled | Self::CpuDeadline | Self::WallDeadline => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::HostFailed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Who is to blame.
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::MalformedRequest
+            | Self::NoRoute
+            | Self::WrongMethod
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::CallerGone
+            | Self::QueueFull => Blame::Caller,
+            Self::GuestTrapped
+            | Self::GuestOutOfMemory
+            | Self::NoResponse
+            | Self::InvalidResponse
+            | Self::BodyStalled
+            | Self::InstantiationFailed
+            | Self::CpuDeadline
+            | Self::WallDeadline => Blame::Guest,
+            Self::NotReady | Self::Draining | Self::PoolExhausted | Self::HostFailed => Blame::Host,
+        }
+    }
+
+    /// The name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedRequest => "malformed_request",
+            Self::NoRoute => "no_route",
+            Self::WrongMethod => "wrong_method",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::CallerGone => "caller_gone",
+            Self::QueueFull => "queue_full",
+            Self::NotReady => "not_ready",
+            Self::Draining => "draining",
+            Self::GuestTrapped => "guest_trapped",
+            Self::GuestOutOfMemory => "guest_out_of_memory",
+            Self::NoResponse => "no_response",
+            Self::InvalidResponse => "invalid_response",
+            Self::BodyStalled => "body_stalled",
+            Self::InstantiationFailed => "instantiation_failed",
+            Self::CpuDeadline => "cpu_deadline",
+            Self::WallDeadline => "wall_deadline",
+            Self::PoolExhausted => "pool_exhausted",
+            Self::HostFailed => "host_failed",
+        }
+    }
+
+    /// A sentence for clients.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::MalformedRequest => "the request is malformed",
+            Self::NoRoute => "no service has a route for this request",
+            Self::WrongMethod => "the route does not take this method",
+            Self::BodyTooLarge => "the request body is larger than the service allows",
+            Self::BodyTimeout => "the request body stopped arriving",
+            Self::CallerGone => "the caller closed the connection",
+            Self::QueueFull => "the service's queue is full",
+            Self::NotReady => "the service has no running revision",
+            Self::Draining => "what would answer is being shut down",
+            Self::GuestTrapped => "the service crashed",
+            Self::GuestOutOfMemory => "the service ran out of memory",
+            Self::NoResponse => "the service ended without a response",
+            Self::InvalidResponse => "the service's response is invalid",
+            Self::BodyStalled => "the service stopped sending its response",
+            Self::InstantiationFailed => "the service could not be started",
+            Self::CpuDeadline => "the service used up its CPU time",
+            Self::WallDeadline => "the service did not answer in time",
+            Self::PoolExhausted => "no instance is free",
+            Self::HostFailed => "the host failed",
+        }
+    }
+
+    /// Seconds after which trying again makes sense, where it does.
+    pub fn retry_after(self) -> Option<u32> {
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+    }
+}
+
+/// Bytes of a detail; guests choose parts of it, such as the names in a backtrace.
+const DETAIL_BYTES_MAX: usize = 4096;
+
+/// One request's failure: the cause that decides the answer, and the detail for the log.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// What went wrong.
+    pub cause: Cause,
+    /// What the log says about it; never sent to a client.
+    pub detail: String,
+    /// For [`Cause::WrongMethod`]: the methods that the route takes.
+    pub allow: Option<String>,
+}
+
+impl Fault {
+    /// A fault with what the log should say about it.
+    pub fn new(cause: Cause, detail: impl fmt::Display) -> Self {
+        let mut detail = detail.to_string();
+        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+        Self {
+            cause,
+            detail,
+            allow: None,
+        }
+    }
+
+    /// The route exists, for other methods.
+    pub fn wrong_method(allow: &[&str]) -> Self {
+        let allow = allow.join(", ");
+        Self {
+            cause: Cause::WrongMethod,
+            detail: format!("the route takes {allow}"),
+            allow: Some(allow),
+        }
+    }
+}
+
+impl From<Cause> for Fault {
+    fn from(cause: Cause) -> Self {
+        Self::new(cause, cause.title())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.cause.as_str(), self.detail)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blame_and_status_agree() {
+        for cause in Cause::ALL {
+            match cause.blame() {
+                Blame::Caller => assert!(
+                    cause.status().is_client_error() || cause == Cause::QueueFull,
+                    "{cause:?}"
+                ),
+                Blame::Guest => assert!(matches!(cause.status().as_u16(), 502 | 504), "{cause:?}"),
+                Blame::Host => assert!(matches!(cause.status().as_u16(), 500 | 503), "{cause:?}"),
+            }
+            assert_eq!(
+                cause.retry_after().is_some(),
+                cause.status().as_u16() == 503,
+                "{cause:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_detail_is_bounded_and_stays_text() {
+        let fault = Fault::new(Cause::GuestTrapped, "é".repeat(DETAIL_BYTES_MAX) + "x");
+        assert_eq!(fault.detail.len(), DETAIL_BYTES_MAX);
+        let odd = Fault::new(
+            Cause::GuestTrapped,
+            format!("x{}", "é".repeat(DETAIL_BYTES_MAX)),
+        );
+        assert_eq!(odd.detail.len(), DETAIL_BYTES_MAX - 1);
+    }
+
+    #[test]
+    fn causes_have_names_of_their_own() {
+        let names: std::collections::HashSet<_> =
+            Cause::ALL.iter().map(|cause| cause.as_str()).collect();
+        assert_eq!(names.len(), Cause::ALL.len());
+    }
+}
