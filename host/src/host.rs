@@ -1,0 +1,198 @@
+//! The process: starts what serves, deploys and observes, and stops it in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::runtime::{self, Handle};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::capability::egress::Outside;
+use crate::config::HostConfig;
+use crate::deploy::board::Board;
+use crate::engine::{Engines, PROBES_MAX};
+use crate::registry::Registry;
+use crate::request::accept::{Acceptor, Lane};
+use crate::telemetry::traffic::HostTraffic;
+
+/// How far behind all other threads the busy lane's are scheduled.
+const BUSY_NICE: i32 = 19;
+
+/// What every part of the host shares.
+pub struct Core {
+    /// The settings.
+    pub config: HostConfig,
+    /// What runs guests.
+    pub engines: Arc<Engines>,
+    /// What requests find.
+    pub registry: Registry,
+    /// What operators are told.
+    pub board: Board,
+    /// Turns true when everything that was there at the start has been deployed or refused.
+    pub first_scan: watch::Receiver<bool>,
+    /// Cancelled when the host begins to stop.
+    pub draining: CancellationToken,
+    /// All requests.
+    pub traffic: Arc<HostTraffic>,
+    pub(crate) egress: Arc<Outside>,
+    pub(crate) busy_lane: Handle,
+    pub(crate) control: Handle,
+    pub(crate) request_ids: RequestIds,
+    pub(crate) probes: Semaphore,
+}
+
+/// Makes request ids: unique over restarts, cheap to make.
+#[derive(Debug)]
+pub(crate) struct RequestIds {
+    process: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        use std::hash::{BuildHasher, RandomState};
+        Self {
+            process: RandomState::new().hash_one(std::process::id()),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn next(&self) -> String {
+        format!(
+            "{:016x}-{:x}",
+            self.process,
+            self.next.fetch_add(1, Relaxed)
+        )
+    }
+}
+
+/// The threads that run guests which compute for long.
+///
+/// # Errors
+/// When threads can't be started.
+pub fn busy_runtime(threads: usize) -> std::io::Result<runtime::Runtime> {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("skep-busy")
+        .on_thread_start(|| {
+            if let Err(error) =
+                rustix::process::setpriority_process(Some(rustix::thread::gettid()), BUSY_NICE)
+            {
+                tracing::warn!(%error, "the busy lane could not be scheduled behind the others");
+            }
+        })
+        .enable_all()
+        .build()
+}
+
+impl Core {
+    /// Everything but the listeners.
+    ///
+    /// # Errors
+    /// When the instance pool can't be reserved.
+    pub fn new(
+        config: HostConfig,
+        control: Handle,
+        busy_lane: Handle,
+        first_scan: watch::Receiver<bool>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let engines = Engines::new(&config.pool)
+            .map_err(anyhow::Error::from)
+            .context("the instance pool could not be reserved; lower [pool] instances")?;
+        Ok(Arc::new(Self {
+            registry: Registry::new(config.pool.instances),
+            engines: Arc::new(engines),
+            board: Board::default(),
+            first_scan,
+            draining: CancellationToken::new(),
+            traffic: Arc::default(),
+            egress: Outside::new(control.clone()),
+            busy_lane,
+            control,
+            request_ids: RequestIds::new(),
+            probes: Semaphore::new(PROBES_MAX as usize),
+            config,
+        }))
+    }
+}
+
+/// The gateway: its lanes, its listeners and the connections on them.
+pub struct Gateway {
+    core: Arc<Core>,
+    tracker: TaskTracker,
+    /// Where it listens, in the order of the settings.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Gateway {
+    /// Binds every address and starts to accept.
+    ///
+    /// # Errors
+    /// When an address can't be bound or a thread can't be started.
+    pub async fn open(core: Arc<Core>, lanes: usize) -> anyhow::Result<Self> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for address in &core.config.listen {
+            let listener = TcpListener::bind(address).await.with_context(|| {
+                format!("can't listen on {address}; choose another with --listen")
+            })?;
+            addresses.push(listener.local_addr()?);
+            listeners.push(listener);
+        }
+        let lanes = (0..lanes)
+            .map(start_lane)
+            .collect::<std::io::Result<Arc<[Lane]>>>()?;
+        let tracker = TaskTracker::new();
+        let acceptor = Arc::new(Acceptor {
+            core: core.clone(),
+            lanes,
+            connections: Arc::new(Semaphore::new(
+                core.config.connections_max.min(Semaphore::MAX_PERMITS),
+            )),
+            draining: core.draining.clone(),
+            tracker: tracker.clone(),
+        });
+        for listener in listeners {
+            // Not joined: it ends when the host drains.
+            drop(tokio::spawn(acceptor.clone().run(listener)));
+        }
+        Ok(Self {
+            core,
+            tracker,
+            addresses,
+        })
+    }
+
+    /// Stops accepting and waits until every connection is done, for at most the drain time. True when all were.
+    pub async fn drain(&self) -> bool {
+        self.core.draining.cancel();
+        self.tracker.close();
+        tokio::time::timeout(self.core.config.timeouts.drain, self.tracker.wait())
+            .await
+            .is_ok()
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.tracker.len()
+    }
+}
+
+/// Starts a thread with a runtime of its own, which ends with the process.
+fn start_lane(index: usize) -> std::io::Result<Lane> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name(format!("skep-lane-{index}"))
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(Lane {
+        runtime: handle,
+        connections: AtomicUsize::new(0),
+    })
+}

@@ -1,0 +1,246 @@
+//! Connections: taken in, spread over lanes, bounded in number, header size and silence, and told when to end.
+//!
+//! A lane is a thread with a runtime of its own. A connection stays on its lane, and so do the guests it calls, until
+//! one computes for long.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::slow::Unhurried;
+use crate::host::Core;
+
+/// Streams that one HTTP/2 connection may have open.
+const STREAMS_MAX: u32 = 256;
+/// How long accepting pauses when the process has run out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A thread's runtime, and how many connections live on it.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) runtime: Handle,
+    pub(crate) connections: AtomicUsize,
+}
+
+/// Everything that accepts and serves connections.
+pub(crate) struct Acceptor {
+    pub(crate) core: Arc<Core>,
+    pub(crate) lanes: Arc<[Lane]>,
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) draining: CancellationToken,
+    pub(crate) tracker: TaskTracker,
+}
+
+impl Acceptor {
+    /// Accepts until the host drains.
+    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let Some(permit) = self
+                .draining
+                .run_until_cancelled(self.connections.clone().acquire_owned())
+                .await
+            else {
+                return;
+            };
+            let Some(accepted) = self.draining.run_until_cancelled(listener.accept()).await else {
+                return;
+            };
+            match (accepted, permit) {
+                (Ok((stream, peer)), Ok(permit)) => self.hand_over(stream, peer, permit),
+                (Err(error), _) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+                (Ok(_), Err(_)) => return,
+            }
+        }
+    }
+
+    /// Gives the connection to the lane that has the fewest.
+    fn hand_over(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let Some(index) =
+            (0..self.lanes.len()).min_by_key(|index| self.lanes[*index].connections.load(Relaxed))
+        else {
+            return;
+        };
+        self.lanes[index].connections.fetch_add(1, Relaxed);
+        let place = Place {
+            lanes: self.lanes.clone(),
+            index,
+            _permit: permit,
+        };
+        // The stream leaves this runtime's reactor for the lane's.
+        let stream = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::debug!(%error, %peer, "connection lost"),
+        };
+        let acceptor = self.clone();
+        let connection = async move {
+            let _place = place;
+            match TcpStream::from_std(stream) {
+                Ok(stream) => acceptor.serve(stream, peer).await,
+                Err(error) => tracing::warn!(%error, %peer, "connection lost"),
+            }
+        };
+        // Not joined: the tracker waits for it, and a panic is the runtime's to catch.
+        drop(
+            self.tracker
+                .spawn_on(connection, &self.lanes[index].runtime),
+        );
+    }
+
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        let timeouts = &self.core.config.timeouts;
+        let activity = Arc::new(Activity::default());
+        let service = service_fn(|request| {
+            let busy = activity.enter();
+            let core = self.core.clone();
+            async move {
+                Ok::<_, std::convert::Infallible>(super::serve(&core, request, peer, busy).await)
+            }
+        });
+        let builder = self.builder();
+        let stream = Unhurried::new(stream, timeouts.body_idle);
+        let mut connection =
+            std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut drain = std::pin::pin!(self.draining.cancelled());
+        let mut ending = false;
+        let silence = activity.silence(timeouts.header, timeouts.idle);
+        let mut silence = std::pin::pin!(silence);
+        loop {
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(%peer, error = %crate::telemetry::chain(&*error), "connection ended");
+                    }
+                    return;
+                }
+                () = drain.as_mut(), if !ending => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = silence.as_mut() => return,
+            }
+        }
+    }
+
+    fn builder(&self) -> auto::Builder<TokioExecutor> {
+        let config = &self.core.config;
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            // Counts from the end of the answer before, silence included; `Activity::silence` bounds the first head.
+            .header_read_timeout(config.timeouts.header.max(config.timeouts.idle))
+            .max_buf_size(config.header_bytes_max.max(8192))
+            .max_headers(config.headers_max);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
+            .max_concurrent_streams(STREAMS_MAX)
+            .keep_alive_interval(config.timeouts.idle)
+            .keep_alive_timeout(config.timeouts.header);
+        builder
+    }
+}
+
+struct Place {
+    lanes: Arc<[Lane]>,
+    index: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.lanes[self.index].connections.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What goes on on one connection.
+#[derive(Debug, Default)]
+struct Activity {
+    requests: AtomicUsize,
+    served: AtomicUsize,
+}
+
+/// Marks a connection as one that has a request, until the answer's last byte.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Activity>);
+
+impl Activity {
+    fn enter(self: &Arc<Self>) -> Busy {
+        self.requests.fetch_add(1, Relaxed);
+        Busy(self.clone())
+    }
+
+    /// Ends when the connection has had no request for too long: `first` for the first one, `between` for later ones.
+    async fn silence(&self, first: Duration, between: Duration) {
+        let mut seen = 0;
+        let mut until = Instant::now() + first;
+        loop {
+            sleep_until(until).await;
+            let served = self.served.load(Relaxed);
+            if self.requests.load(Relaxed) == 0 && served == seen {
+                return;
+            }
+            seen = served;
+            until = Instant::now() + between;
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.served.fetch_add(1, Relaxed);
+        self.0.requests.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    const FIRST: Duration = Duration::from_secs(10);
+    const BETWEEN: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_is_silent_after_the_first_time() {
+        let activity = Arc::new(Activity::default());
+        let start = Instant::now();
+        activity.silence(FIRST, BETWEEN).await;
+        assert_eq!(start.elapsed(), FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_however_long_is_no_silence_and_what_follows_it_is() {
+        let activity = Arc::new(Activity::default());
+        let mut silence = std::pin::pin!(activity.silence(FIRST, BETWEEN));
+        let busy = activity.enter();
+        assert!(silence.as_mut().now_or_never().is_none());
+        tokio::time::advance(10 * BETWEEN).await;
+        assert!(silence.as_mut().now_or_never().is_none());
+        drop(busy);
+        let over = Instant::now();
+        silence.await;
+        assert!(over.elapsed() >= BETWEEN && over.elapsed() <= 2 * BETWEEN);
+    }
+}

@@ -1,0 +1,184 @@
+//! Bodies are bounded, and an answer that is cut never looks whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use wasmtime_wasi_http::WasiBody;
+
+use super::{Incoming, Outgoing};
+use crate::fault::{Cause, Fault};
+use crate::request::exchange::Exchange;
+use crate::request::run::instances::tests::alone;
+
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Frames that come at once; then silence, if the body does not end.
+fn body(parts: &[&'static str], ends: bool) -> WasiBody {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes()))))
+        .collect();
+    let frames = stream::iter(parts);
+    if ends {
+        StreamBody::new(frames).boxed_unsync()
+    } else {
+        use futures::StreamExt;
+        StreamBody::new(frames.chain(stream::pending())).boxed_unsync()
+    }
+}
+
+/// As a connection hands them over; none of them fails.
+fn incoming(parts: &[&'static str], ends: bool, limit: u64, exchange: &Arc<Exchange>) -> WasiBody {
+    let body = body(parts, ends).map_err(|_| -> hyper::Error { unreachable!() });
+    Incoming::boxed(body, limit, IDLE, exchange)
+}
+
+#[tokio::test]
+async fn a_body_of_the_limit_passes_and_a_byte_more_is_refused() {
+    let exchange = Exchange::of_nobody();
+    let passed = incoming(&["abc", "de"], true, 5, &exchange).collect().await;
+    assert_eq!(passed.unwrap().to_bytes(), "abcde");
+    assert!(exchange.fault().is_none());
+
+    let mut refused = incoming(&["abc", "def"], true, 5, &exchange);
+    assert!(refused.frame().await.unwrap().is_ok());
+    assert!(refused.frame().await.unwrap().is_err());
+    assert_eq!(exchange.refused().await.cause, Cause::BodyTooLarge);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_silent_for_too_long_is_refused() {
+    let exchange = Exchange::of_nobody();
+    let mut silent = incoming(&["a"], false, 5, &exchange);
+    assert!(silent.frame().await.unwrap().is_ok());
+    let start = tokio::time::Instant::now();
+    assert!(silent.frame().await.unwrap().is_err());
+    assert_eq!(start.elapsed(), IDLE);
+    assert_eq!(exchange.refused().await.cause, Cause::BodyTimeout);
+}
+
+/// Sends an answer: the bytes that came out, and why it was cut.
+async fn send(
+    body: WasiBody,
+    promised: Option<u64>,
+    stopped: Option<Fault>,
+) -> (Bytes, Option<Cause>) {
+    let exchange = Exchange::of_nobody();
+    let (_seat, claimant) = alone();
+    let instance = claimant.instance.clone();
+    if let Some(fault) = stopped {
+        instance.ends(fault);
+    }
+    let mut sent = Outgoing::boxed(body, promised, exchange.clone(), claimant, IDLE, false);
+    let mut bytes = Vec::new();
+    let mut cut = false;
+    while let Some(frame) = sent.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => bytes.extend_from_slice(&data),
+            Ok(Err(_)) => {}
+            Err(_) => {
+                cut = true;
+                break;
+            }
+        }
+    }
+    let cause = exchange.fault().map(|fault| fault.cause);
+    assert_eq!(cut, cause.is_some(), "a fault cuts, and nothing else does");
+    (bytes.into(), cause)
+}
+
+#[tokio::test]
+async fn an_answer_is_as_long_as_it_promises() {
+    let whole = |promised| send(body(&["ab", "cd"], true), promised, None);
+    assert_eq!(whole(None).await, ("abcd".into(), None));
+    assert_eq!(whole(Some(4)).await, ("abcd".into(), None));
+    assert_eq!(
+        whole(Some(5)).await,
+        ("abcd".into(), Some(Cause::InvalidResponse))
+    );
+    assert_eq!(
+        whole(Some(3)).await,
+        ("ab".into(), Some(Cause::InvalidResponse))
+    );
+}
+
+#[tokio::test]
+async fn the_end_of_a_stream_whose_guest_was_stopped_is_no_end() {
+    let stopped = Some(Cause::CpuDeadline.into());
+    let sent = send(body(&["ab"], true), None, stopped).await;
+    assert_eq!(sent, ("ab".into(), Some(Cause::CpuDeadline)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_stops_is_cut() {
+    let sent = send(body(&["ab"], false), None, None).await;
+    assert_eq!(sent, ("ab".into(), Some(Cause::BodyStalled)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_stops_because_the_request_does_is_the_callers_doing() {
+    let exchange = Exchange::of_nobody();
+    let mut request = incoming(&[], false, 5, &exchange);
+    let (_seat, claimant) = alone();
+    let answer = body(&["ab"], false);
+    let mut sent = Outgoing::boxed(answer, None, exchange.clone(), claimant, IDLE, false);
+    assert!(sent.frame().await.unwrap().is_ok());
+    let (first, _) = futures::join!(sent.frame(), request.frame());
+    assert!(first.unwrap().is_err());
+    assert_eq!(exchange.fault().unwrap().cause, Cause::BodyTimeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_asks_for_is_given_up_unless_it_is_the_guest_that_is_waited_for() {
+    for asked in [false, true] {
+        let exchange = Exchange::of_nobody();
+        let (_seat, claimant) = alone();
+        let parts = if asked { &["ab"][..] } else { &["ab", "cd"] };
+        let answer = body(parts, false);
+        let mut sent = Outgoing::boxed(answer, None, exchange.clone(), claimant, 3 * IDLE, true);
+        assert!(sent.frame().await.unwrap().is_ok());
+        if asked {
+            let mut next = sent.frame();
+            assert!(futures::poll!(&mut next).is_pending());
+            tokio::time::sleep(2 * IDLE).await;
+            assert!(exchange.fault().is_none());
+            assert!(next.await.unwrap().is_err());
+            assert_eq!(exchange.fault().unwrap().cause, Cause::BodyStalled);
+        } else {
+            tokio::time::sleep(4 * IDLE).await;
+            assert_eq!(exchange.fault().unwrap().cause, Cause::CallerGone);
+            assert!(sent.frame().await.unwrap().is_err());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_connection_drops_is_the_callers_doing_unless_all_of_it_is_out() {
+    for (promised, cause) in [
+        (Some(4), None),
+        (Some(5), Some(Cause::CallerGone)),
+        (None, Some(Cause::CallerGone)),
+    ] {
+        let exchange = Exchange::of_nobody();
+        let (_seat, claimant) = alone();
+        let mut sent = Outgoing::boxed(
+            body(&["abcd"], false),
+            promised,
+            exchange.clone(),
+            claimant,
+            IDLE,
+            false,
+        );
+        assert!(sent.frame().await.unwrap().is_ok());
+        drop(sent);
+        assert_eq!(
+            exchange.fault().map(|fault| fault.cause),
+            cause,
+            "{promised:?}"
+        );
+    }
+}

@@ -1,0 +1,233 @@
+//! One request and its answer, as the log and the metrics see it.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+use tokio::sync::Notify;
+
+use super::accept::Busy;
+use crate::fault::{Blame, Cause, Fault};
+use crate::host::Core;
+use crate::registry::{Revision, Service};
+use crate::telemetry::traffic::HostTraffic;
+
+/// What is known of a request from its arrival to its last byte. Logged once, when the last holder lets go.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) id: String,
+    started: Instant,
+    method: Method,
+    path: String,
+    log: bool,
+    host_traffic: Arc<HostTraffic>,
+    service: OnceLock<Arc<Service>>,
+    revision: OnceLock<Arc<Revision>>,
+    fault: OnceLock<Fault>,
+    refused: Notify,
+    /// Whether the guest waits for a part of the request's body that has not arrived.
+    awaits_caller: AtomicBool,
+    sent: Mutex<Sent>,
+}
+
+#[derive(Debug, Default)]
+struct Sent {
+    /// Until the answer is over.
+    connection: Option<Busy>,
+    status: Option<StatusCode>,
+    bytes: u64,
+    over: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        core: &Core,
+        id: String,
+        method: Method,
+        path: &str,
+        busy: Busy,
+    ) -> Arc<Self> {
+        let log = core.config.log.requests;
+        Arc::new(Self {
+            id,
+            started: Instant::now(),
+            method,
+            path: if log { path.to_owned() } else { String::new() },
+            log,
+            host_traffic: core.traffic.clone(),
+            service: OnceLock::new(),
+            revision: OnceLock::new(),
+            fault: OnceLock::new(),
+            refused: Notify::new(),
+            awaits_caller: AtomicBool::new(false),
+            sent: Mutex::new(Sent {
+                connection: Some(busy),
+                ..Sent::default()
+            }),
+        })
+    }
+
+    /// A request that no host knows of.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Arc<Self> {
+        Arc::new(Self {
+            id: "test".to_owned(),
+            started: Instant::now(),
+            method: Method::GET,
+            path: String::new(),
+            log: false,
+            host_traffic: Arc::default(),
+            service: OnceLock::new(),
+            revision: OnceLock::new(),
+            fault: OnceLock::new(),
+            refused: Notify::new(),
+            awaits_caller: AtomicBool::new(false),
+            sent: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn routed_to(&self, service: &Arc<Service>) {
+        if self.service.set(service.clone()).is_ok() {
+            service.standing.traffic.begin();
+        }
+    }
+
+    pub(crate) fn runs_on(&self, revision: &Arc<Revision>) {
+        // A request runs on one revision.
+        drop(self.revision.set(revision.clone()));
+    }
+
+    /// The service, once it is known.
+    pub(crate) fn routed(&self) -> Option<&Arc<Service>> {
+        self.service.get()
+    }
+
+    /// The service's name, once it is known.
+    pub(crate) fn service(&self) -> Option<&str> {
+        self.service.get().map(|service| service.name.as_ref())
+    }
+
+    /// Records why there is no answer. Only the first reason counts.
+    pub(crate) fn failed(&self, fault: Fault) {
+        // Later reasons are consequences of the first.
+        drop(self.fault.set(fault));
+    }
+
+    /// Records that the guest failed after the head of its answer was out. Must be called before the guest's store is
+    /// dropped: a body whose sender is gone looks as if it were whole.
+    pub(crate) fn fault_after_head(&self, fault: &Fault) {
+        self.failed(fault.clone());
+        if let (true, Some(service)) = (self.sent().over, self.routed()) {
+            let revision = self.revision.get().map_or(0, |revision| revision.number);
+            late(service, revision, &self.id, fault);
+        }
+    }
+
+    /// Notes whether the guest waits for the request's body.
+    pub(crate) fn set_awaits_caller(&self, awaits: bool) {
+        self.awaits_caller.store(awaits, Relaxed);
+    }
+
+    /// Whether the guest waits for the request's body: then a silent answer is the caller's doing.
+    pub(crate) fn awaits_caller(&self) -> bool {
+        self.awaits_caller.load(Relaxed)
+    }
+
+    /// Refuses the request's body while the guest reads it.
+    pub(crate) fn refuse(&self, fault: Fault) {
+        self.failed(fault);
+        self.refused.notify_one();
+    }
+
+    /// Ends when the body is refused.
+    pub(crate) async fn refused(&self) -> Fault {
+        self.refused.notified().await;
+        self.fault
+            .get()
+            .cloned()
+            .unwrap_or_else(|| Cause::HostFailed.into())
+    }
+
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        self.fault.get()
+    }
+
+    pub(crate) fn head(&self, status: StatusCode) {
+        self.sent().status = Some(status);
+    }
+
+    /// The answer is over: logs it and counts it.
+    pub(crate) fn over(&self, bytes: u64) {
+        let status = {
+            let mut sent = self.sent();
+            if std::mem::replace(&mut sent.over, true) {
+                return;
+            }
+            sent.bytes = bytes;
+            sent.connection = None;
+            sent.status
+        };
+        let duration = self.started.elapsed();
+        let cause = self.fault.get().map(|fault| fault.cause);
+        let status = status.unwrap_or_else(|| cause.unwrap_or(Cause::CallerGone).status());
+        self.host_traffic.end(cause);
+        if let Some(service) = self.service.get() {
+            service.standing.traffic.end(status, cause, duration, bytes);
+        }
+        self.log(status, duration, bytes);
+    }
+
+    fn log(&self, status: StatusCode, duration: Duration, bytes: u64) {
+        let (id, service) = (self.id.as_str(), self.service().unwrap_or(""));
+        let revision = self.revision.get().map_or(0, |revision| revision.number);
+        let (method, path, status) = (self.method.as_str(), self.path.as_str(), status.as_u16());
+        let duration_ms = (duration.as_secs_f64() * 1e6).round() / 1e3;
+        let Some(fault) = self.fault.get() else {
+            if self.log {
+                tracing::info!(target: "skep::request", id, service, revision, method, path, status, duration_ms, bytes);
+            }
+            return;
+        };
+        let (cause, blame, detail) = (
+            fault.cause.as_str(),
+            fault.cause.blame().as_str(),
+            fault.detail.as_str(),
+        );
+        match fault.cause.blame() {
+            Blame::Caller if self.log => {
+                tracing::info!(target: "skep::request", id, service, revision, method, path, status, duration_ms, bytes, cause, blame, detail);
+            }
+            Blame::Caller => {}
+            Blame::Guest => {
+                tracing::warn!(target: "skep::request", id, service, revision, method, path, status, duration_ms, bytes, cause, blame, detail);
+            }
+            Blame::Host => {
+                tracing::error!(target: "skep::request", id, service, revision, method, path, status, duration_ms, bytes, cause, blame, detail);
+            }
+        }
+    }
+
+    fn sent(&self) -> std::sync::MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Logs and counts what a guest did wrong after the answer to the request `id` was out; or after all answers, if `id` is
+/// empty.
+pub(crate) fn late(service: &Service, revision: u64, id: &str, fault: &Fault) {
+    service.standing.traffic.late(fault.cause);
+    let service = service.name.as_ref();
+    let (cause, blame) = (fault.cause.as_str(), fault.cause.blame().as_str());
+    let detail = fault.detail.as_str();
+    tracing::warn!(target: "skep::request", id, service, revision, cause, blame, detail, "guest failed after its answer was out");
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.sent().over {
+            self.failed(Cause::CallerGone.into());
+            self.over(0);
+        }
+    }
+}

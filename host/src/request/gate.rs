@@ -1,0 +1,136 @@
+//! Admission: how many requests a service works on, and how many wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::fault::{Cause, Fault};
+use crate::pool::{Permit, Permits};
+
+/// One service's concurrency limit and bounded queue.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    permits: Arc<Permits>,
+    waiting: AtomicU32,
+    queue: AtomicU32,
+}
+
+/// The right to be worked on. Held until the guest is done with the request.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    _permit: Permit,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self {
+            permits: Permits::new(0),
+            waiting: AtomicU32::new(0),
+            queue: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn resize(&self, concurrency: u32, queue: u32) {
+        self.queue.store(queue, Relaxed);
+        self.permits.resize(concurrency);
+    }
+
+    /// Waits for a slot, in order of arrival, until `deadline`.
+    ///
+    /// # Errors
+    /// [`Cause::QueueFull`] at once when too many wait already; [`Cause::WallDeadline`] when the wait was too long.
+    pub(crate) async fn admit(&self, deadline: Instant) -> Result<Slot, Fault> {
+        if let Some(permit) = self.permits.try_acquire(1) {
+            return Ok(Slot { _permit: permit });
+        }
+        let Some(_place) = Place::take(&self.waiting, self.queue.load(Relaxed)) else {
+            let waiting = self.waiting.load(Relaxed);
+            return Err(Fault::new(
+                Cause::QueueFull,
+                format!("{waiting} requests wait already; [limits] queue allows no more"),
+            ));
+        };
+        match timeout_at(deadline, self.permits.acquire(1)).await {
+            Ok(Some(permit)) => Ok(Slot { _permit: permit }),
+            Ok(None) => Err(Fault::new(
+                Cause::HostFailed,
+                "the gate's semaphore is closed",
+            )),
+            Err(_) => Err(Fault::new(
+                Cause::WallDeadline,
+                "[limits] timeout passed while the request waited for its turn",
+            )),
+        }
+    }
+
+    /// Requests being worked on, and requests waiting.
+    pub(crate) fn load(&self) -> (u32, u32) {
+        (self.permits.held(), self.waiting.load(Relaxed))
+    }
+}
+
+struct Place<'a>(&'a AtomicU32);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicU32, limit: u32) -> Option<Self> {
+        waiting
+            .fetch_update(Relaxed, Relaxed, |now| (now < limit).then_some(now + 1))
+            .ok()
+            .map(|_| Self(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use std::time::Duration;
+
+    fn gate(concurrency: u32, queue: u32) -> Gate {
+        let gate = Gate::new();
+        gate.resize(concurrency, queue);
+        gate
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test]
+    async fn past_the_queue_requests_are_refused_at_once() {
+        let gate = gate(1, 1);
+        let held = gate.admit(later()).await.unwrap();
+        let mut waits = std::pin::pin!(gate.admit(later()));
+        assert!(waits.as_mut().now_or_never().is_none());
+        assert_eq!(gate.load(), (1, 1));
+        assert_eq!(
+            gate.admit(later())
+                .now_or_never()
+                .unwrap()
+                .unwrap_err()
+                .cause,
+            Cause::QueueFull
+        );
+        drop(held);
+        waits.await.unwrap();
+        assert_eq!(gate.load(), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_at_the_deadline_and_leaves_its_place() {
+        let gate = gate(1, 1);
+        let _held = gate.admit(later()).await.unwrap();
+        assert_eq!(
+            gate.admit(later()).await.unwrap_err().cause,
+            Cause::WallDeadline
+        );
+        assert_eq!(gate.load(), (1, 0));
+    }
+}

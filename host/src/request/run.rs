@@ -1,0 +1,385 @@
+//! Runs a guest for a request and contains whatever comes of it.
+//!
+//! Every instance is a task that owns its store; requests reach it as `Job`s. The request's side enforces the
+//! wall-clock deadline from outside the store, since a computing guest keeps the store from being polled.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::Store;
+use wasmtime::component::ResourceTableError;
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi_http::{FieldMapError, WasiBody};
+
+use self::instances::{Claimant, Instance, Seat};
+use self::meter::{Meter, Metered};
+use self::state::State;
+use super::body;
+use super::exchange::Exchange;
+use super::gate::Slot;
+use crate::capability::egress::Egress;
+use crate::capability::output::{LogStream, Stream};
+use crate::engine::Kind;
+use crate::fault::{Cause, Fault};
+use crate::host::Core;
+use crate::pool::Claim;
+use crate::registry::{Lease, Revision, Standing};
+
+mod command;
+mod http_02;
+mod http_03;
+pub(crate) mod instances;
+mod meter;
+pub mod state;
+
+/// A linked component: all that is needed to instantiate it.
+pub(crate) enum Program {
+    /// wasi:http 0.2 proxy.
+    Http02(wasmtime_wasi_http::p2::bindings::ProxyPre<State>),
+    /// wasi:http 0.3 service.
+    Http03(wasmtime_wasi_http::p3::bindings::ServicePre<State>),
+    /// wasi:cli command, served as CGI.
+    Command(wasmtime_wasi::p2::bindings::CommandPre<State>),
+}
+
+impl Program {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Http02(_) | Self::Command(_) => Kind::Sync,
+            Self::Http03(_) => Kind::Concurrent,
+        }
+    }
+
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.kind() == Kind::Concurrent
+    }
+
+    pub(crate) fn is_command(&self) -> bool {
+        matches!(self, Self::Command(_))
+    }
+
+    /// What `skep ls` calls it.
+    pub(crate) fn describe(&self) -> &'static str {
+        match self {
+            Self::Http02(_) => "wasi:http 0.2",
+            Self::Http03(_) => "wasi:http 0.3",
+            Self::Command(_) => "cgi",
+        }
+    }
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.describe())
+    }
+}
+
+/// What an instance answers a request with.
+type Answer = Result<Response<WasiBody>, Fault>;
+
+/// A request on its way into an instance. Its guards come free when the guest is done with it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    request: Request<WasiBody>,
+    reply: oneshot::Sender<Answer>,
+    exchange: Arc<Exchange>,
+    seat: Option<Seat>,
+    guards: (Slot, Lease),
+}
+
+/// A guest's answer, and the hold on the instance that still sends its body.
+pub(crate) struct Answered {
+    pub(crate) response: Response<WasiBody>,
+    pub(crate) claimant: Claimant,
+}
+
+/// Has `lease`'s revision answer the request.
+///
+/// # Errors
+/// Every way in which a guest can fail to answer by `deadline`.
+pub(crate) async fn call(
+    core: &Arc<Core>,
+    standing: &Standing,
+    (slot, lease): (Slot, Lease),
+    request: Request<WasiBody>,
+    exchange: &Arc<Exchange>,
+    deadline: Instant,
+) -> Result<Answered, Fault> {
+    let (reply, answer) = oneshot::channel();
+    let revision = lease.revision.clone();
+    let mut job = Some(Job {
+        request,
+        reply,
+        exchange: exchange.clone(),
+        seat: None,
+        guards: (slot, lease),
+    });
+    let claimant = match (revision.instances.offer(&mut job), job) {
+        (Some(claimant), _) => claimant,
+        (None, Some(job)) => {
+            let claim = timeout_at(deadline, standing.share.claim(revision.claims)).await;
+            let claim = claim.map_err(|_| Fault::from(Cause::WallDeadline))?;
+            start(
+                core,
+                standing,
+                revision,
+                claim.ok_or(Cause::HostFailed)?,
+                job,
+            )
+        }
+        (None, None) => return Err(Cause::HostFailed.into()),
+    };
+    let hold = Hold(Some(claimant));
+    match timeout_at(deadline, answer).await {
+        Ok(Ok(answer)) => {
+            let claimant = hold.keep()?;
+            match answer {
+                Ok(response) => Ok(Answered { response, claimant }),
+                Err(fault) => {
+                    // The guest has said all that it will; others in its instance go on.
+                    claimant.release();
+                    Err(fault)
+                }
+            }
+        }
+        Ok(Err(_)) => Err(hold.fault()),
+        Err(_) => Err(Fault::new(
+            Cause::WallDeadline,
+            "[limits] timeout passed before the guest answered",
+        )),
+    }
+}
+
+/// Abandons the request's place in its instance unless it is kept: at the deadline, and when the caller is gone.
+struct Hold(Option<Claimant>);
+
+impl Hold {
+    fn keep(mut self) -> Result<Claimant, Fault> {
+        self.0.take().ok_or_else(|| Cause::HostFailed.into())
+    }
+
+    fn fault(&self) -> Fault {
+        let ended = self
+            .0
+            .as_ref()
+            .and_then(|claimant| claimant.instance.fault());
+        ended.unwrap_or_else(|| {
+            Fault::new(
+                Cause::HostFailed,
+                "the instance's task ended without a word; see the log for a panic",
+            )
+        })
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(claimant) = self.0.take() {
+            claimant.abandon();
+        }
+    }
+}
+
+/// Starts an instance whose first request is `job`.
+fn start(
+    core: &Arc<Core>,
+    standing: &Standing,
+    revision: Arc<Revision>,
+    claim: Claim,
+    mut job: Job,
+) -> Claimant {
+    let (seat, claimant, queue) = revision.instances.create();
+    job.seat = Some(seat);
+    let instance = claimant.instance.clone();
+    let meter = Arc::new(Meter::billed_to(standing.traffic.cpu_total()));
+    let life = Life {
+        core: core.clone(),
+        revision,
+        instance: instance.clone(),
+        meter: meter.clone(),
+        claim,
+    };
+    let future = Box::pin(life.live(job, queue));
+    // An instance that computes for long gets no more requests: they would wait for it.
+    let busy = instance.clone();
+    let metered = Metered::new(core, meter, future, move || busy.shut());
+    let task = tokio::spawn(metered);
+    instance.started(task.abort_handle());
+    claimant
+}
+
+/// One instance's life.
+struct Life {
+    core: Arc<Core>,
+    revision: Arc<Revision>,
+    instance: Arc<Instance>,
+    meter: Arc<Meter>,
+    // Dropped last: the claim comes back after the store is gone.
+    claim: Claim,
+}
+
+// However the instance's task ends, an abort and a panic included, nobody is seated there any more.
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.revision.instances.close(&self.instance);
+    }
+}
+
+impl Life {
+    async fn live(self, first: Job, queue: tokio::sync::mpsc::UnboundedReceiver<Job>) {
+        let live = async {
+            match &self.revision.program {
+                Program::Http02(pre) => http_02::live(&self, pre, first, queue).await,
+                Program::Http03(pre) => http_03::live(&self, pre, first, queue).await,
+                Program::Command(pre) => command::live(&self, pre, first).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = live => {}
+            // Polled outside the store: a guest that blocks keeps the store from looking at its own timers.
+            () = self.outlived() => {}
+        }
+    }
+
+    /// Ends when the instance has worked for nobody for as long as a request may take, or is cut off.
+    async fn outlived(&self) {
+        let timeout = self.revision.config.limits.timeout;
+        loop {
+            tokio::time::sleep(timeout.min(body::LOOK)).await;
+            let late = if self.revision.instances.is_cut() {
+                Fault::new(
+                    Cause::Draining,
+                    "[timeouts] drain passed before the answer was out",
+                )
+            } else if self.instance.unattended() >= timeout {
+                Fault::new(
+                    Cause::WallDeadline,
+                    "the guest went on for longer than [limits] timeout after its answer",
+                )
+            } else {
+                continue;
+            };
+            let (service, revision) = (self.revision.config.name.as_ref(), self.revision.number);
+            tracing::warn!(service, revision, detail = late.detail, "instance stopped");
+            return self.instance.ends(late);
+        }
+    }
+
+    /// A store with nothing in it but what the revision is allowed.
+    fn store(&self, wasi: &mut WasiCtxBuilder) -> Store<State> {
+        store(&self.core, &self.revision, &self.meter, wasi)
+    }
+
+    /// Whether the instance may take another request after those it has had.
+    fn stays_open(&self) -> bool {
+        !self.instance.is_closed() && !self.claim.borrowed && !self.meter.is_busy()
+    }
+
+    /// Gives the guest one request's CPU time; to an instance that has no other request, nothing more than that.
+    fn grant(&self, alone: bool) {
+        if alone {
+            self.meter.settle();
+        }
+        self.meter.grant(self.revision.config.limits.cpu);
+    }
+
+    /// Says what ended the guest, in the order of what explains most.
+    fn fault(&self, error: &wasmtime::Error, state: &State, otherwise: Cause) -> Fault {
+        let fault = classify(error, state, &self.meter, otherwise);
+        self.instance.ends(fault.clone());
+        fault
+    }
+}
+
+/// Random bytes that a guest gets in one call: a call of the host runs to its end, whoever else waits for the thread.
+const RANDOM_BYTES_MAX: u64 = 64 << 10;
+
+/// A store that holds one instance of `revision`.
+pub(crate) fn store(
+    core: &Arc<Core>,
+    revision: &Revision,
+    meter: &Arc<Meter>,
+    wasi: &mut WasiCtxBuilder,
+) -> Store<State> {
+    let config = &revision.config;
+    wasi.max_random_size(RANDOM_BYTES_MAX);
+    for (name, value) in &config.env {
+        wasi.env(name, value);
+    }
+    wasi.stderr(LogStream::new(Stream::Stderr, revision.output.clone()));
+    let egress = Egress::new(
+        core.egress.clone(),
+        config.clone(),
+        revision.outgoing.clone(),
+    );
+    let state = State::new(wasi.build(), egress, config.limits.memory, meter.clone());
+    state::limited_store(core.engines.engine(revision.program.kind()), state)
+}
+
+fn classify(error: &wasmtime::Error, state: &State, meter: &Meter, otherwise: Cause) -> Fault {
+    let cause = if meter.exceeded() {
+        Cause::CpuDeadline
+    } else if state.ran_out_of_memory() || hoarded(error) {
+        Cause::GuestOutOfMemory
+    } else if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        Cause::PoolExhausted
+    } else if error.is::<wasmtime_wasi::I32Exit>() {
+        Cause::NoResponse
+    } else {
+        otherwise
+    };
+    Fault::new(cause, format!("{error:?}"))
+}
+
+/// Whether the guest made the host keep more for it than it may: resources, or headers.
+fn hoarded(error: &wasmtime::Error) -> bool {
+    let resources = error.downcast_ref::<ResourceTableError>();
+    let headers = error.downcast_ref::<FieldMapError>();
+    matches!(resources, Some(ResourceTableError::Full))
+        || matches!(headers, Some(FieldMapError::TotalSizeTooBig))
+}
+
+/// Instantiates the revision once, under the limits of a request, and drops the instance.
+///
+/// # Errors
+/// What keeps the guest from being started.
+pub(crate) async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Fault> {
+    let meter = Arc::new(Meter::default());
+    meter.grant(revision.config.limits.cpu);
+    let timeout = revision.config.limits.timeout;
+    let _turn = core.probes.acquire().await;
+    let (done, outcome) = oneshot::channel();
+    let future = {
+        let (core, meter) = (core.clone(), meter.clone());
+        Box::pin(async move {
+            let mut store = store(&core, &revision, &meter, &mut WasiCtxBuilder::new());
+            let result = match &revision.program {
+                Program::Http02(pre) => pre.instantiate_async(&mut store).await.map(drop),
+                Program::Http03(pre) => pre.instantiate_async(&mut store).await.map(drop),
+                Program::Command(pre) => pre.instantiate_async(&mut store).await.map(drop),
+            };
+            let result = result.map_err(|error| {
+                classify(&error, store.data(), &meter, Cause::InstantiationFailed)
+            });
+            // The receiver is gone only when the probe took too long.
+            drop(done.send(result));
+        })
+    };
+    let metered = Metered::new(core, meter, future, || {});
+    let _task = AbortOnDropHandle::new(tokio::spawn(metered));
+    match tokio::time::timeout(timeout, outcome).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Fault::new(
+            Cause::HostFailed,
+            "the probe's task ended without a word; see the log for a panic",
+        )),
+        Err(_) => Err(Fault::new(
+            Cause::WallDeadline,
+            "starting an instance took longer than [limits] timeout",
+        )),
+    }
+}

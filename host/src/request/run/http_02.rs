@@ -1,0 +1,138 @@
+//! Instances of wasi:http 0.2 proxies: one request at a time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use wasmtime::Store;
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+
+use super::instances::Ending;
+use super::state::{self, State};
+use super::{Answer, Job, Life};
+use crate::capability::output::{LogStream, Stream};
+use crate::fault::{Cause, Fault};
+
+/// How long an instance without work is kept.
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(10);
+
+pub(super) async fn live(
+    life: &Life,
+    pre: &ProxyPre<State>,
+    first: Job,
+    mut queue: UnboundedReceiver<Job>,
+) {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
+    let mut store = life.store(&mut wasi);
+    life.grant(true);
+    let proxy = match pre.instantiate_async(&mut store).await {
+        Ok(proxy) => proxy,
+        Err(error) => {
+            let fault = life.fault(&error, store.data(), Cause::InstantiationFailed);
+            // Whoever waited may be gone.
+            drop(first.reply.send(Err(fault)));
+            return;
+        }
+    };
+    let ending = Ending::of(&life.instance);
+    let mut next = Some(first);
+    while let Some(job) = next {
+        if !serve(life, &mut store, &proxy, job).await {
+            break;
+        }
+        if !life.stays_open() {
+            close(life, &mut queue);
+        }
+        next = match timeout(IDLE_MAX, queue.recv()).await {
+            Ok(next) => next,
+            Err(_) => {
+                close(life, &mut queue);
+                queue.recv().await
+            }
+        };
+        life.grant(true);
+        state::rearm(&mut store);
+    }
+    ending.well();
+}
+
+/// No more jobs come; those that are in the queue already are to be served.
+pub(super) fn close(life: &Life, queue: &mut UnboundedReceiver<Job>) {
+    life.instance.shut();
+    queue.close();
+}
+
+/// Whether the guest is fit for another request.
+async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Job) -> bool {
+    let Job {
+        request,
+        reply,
+        exchange,
+        seat,
+        guards,
+    } = job;
+    let reply = Reply::new(reply);
+    let called = {
+        let reply = reply.clone();
+        let mut http = store.data_mut().http();
+        let request = http.new_incoming_request(Scheme::Http, request);
+        let outparam = http.new_response_outparam_from_callback(move |response| {
+            reply.send(response.map_err(|code| {
+                Fault::new(
+                    Cause::GuestTrapped,
+                    format!("the guest answered with an error: {code:?}"),
+                )
+            }));
+        });
+        request.and_then(|request| outparam.map(|outparam| (request, outparam)))
+    };
+    let result = match called {
+        Ok((request, outparam)) => {
+            proxy
+                .wasi_http_incoming_handler()
+                .call_handle(&mut *store, request, outparam)
+                .await
+        }
+        Err(error) => Err(error),
+    };
+    let fit = match result {
+        Ok(()) => {
+            reply.send(Err(Cause::NoResponse.into()));
+            if let Some(seat) = &seat {
+                seat.finish();
+            }
+            true
+        }
+        Err(error) => {
+            let fault = life.fault(&error, store.data(), Cause::GuestTrapped);
+            exchange.fault_after_head(&fault);
+            reply.send(Err(fault));
+            false
+        }
+    };
+    drop((seat, guards));
+    fit
+}
+
+/// Answers once; what comes later is ignored.
+#[derive(Clone)]
+struct Reply(Arc<Mutex<Option<oneshot::Sender<Answer>>>>);
+
+impl Reply {
+    fn new(reply: oneshot::Sender<Answer>) -> Self {
+        Self(Arc::new(Mutex::new(Some(reply))))
+    }
+
+    fn send(&self, answer: Answer) {
+        if let Some(reply) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Whoever waited may be gone.
+            drop(reply.send(answer));
+        }
+    }
+}

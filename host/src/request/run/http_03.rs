@@ -1,0 +1,201 @@
+//! Instances of wasi:http 0.3 services: several requests at a time in one store.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+use wasmtime::AsContextMut;
+use wasmtime::component::Accessor;
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::p3::Request;
+use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+
+use super::http_02::{IDLE_MAX, close};
+use super::instances::Ending;
+use super::state::{self, State};
+use super::{Answer, Job, Life};
+use crate::capability::output::{LogStream, Stream};
+use crate::fault::{Cause, Fault};
+use crate::request::body::Held;
+use crate::request::exchange::{self, Exchange};
+
+pub(super) async fn live(
+    life: &Life,
+    pre: &ServicePre<State>,
+    first: Job,
+    mut queue: UnboundedReceiver<Job>,
+) {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
+    let mut store = life.store(&mut wasi);
+    life.grant(true);
+    let service = match pre.instantiate_async(&mut store).await {
+        Ok(service) => service,
+        Err(error) => {
+            let fault = life.fault(&error, store.data(), Cause::InstantiationFailed);
+            // Whoever waited may be gone.
+            drop(first.reply.send(Err(fault)));
+            return;
+        }
+    };
+    let ending = Ending::of(&life.instance);
+    let inside = Inside::default();
+    let service_of_all = first.exchange.routed().cloned();
+    let result = store
+        .run_concurrent(async |accessor| {
+            take_jobs(life, accessor, &service, first, &mut queue, &inside).await
+        })
+        .await;
+    if let Err(error) = result.and_then(|inner| inner) {
+        let fault = life.fault(&error, store.data(), Cause::GuestTrapped);
+        let anyone = inside.fail(&fault);
+        if let (false, Some(service)) = (anyone, service_of_all) {
+            exchange::late(&service, life.revision.number, "", &fault);
+        }
+    }
+    ending.well();
+}
+
+/// Serves jobs until the instance is closed or has had nothing to do for a while.
+///
+/// # Errors
+/// The trap that ended the guest, and with it every request inside.
+async fn take_jobs(
+    life: &Life,
+    accessor: &Accessor<State>,
+    service: &Service,
+    first: Job,
+    queue: &mut UnboundedReceiver<Job>,
+    inside: &Inside,
+) -> wasmtime::Result<()> {
+    let mut running = FuturesUnordered::new();
+    running.push(serve(accessor, service, first, inside));
+    let mut idle_until = Instant::now() + IDLE_MAX;
+    loop {
+        if !life.stays_open() {
+            close(life, queue);
+        }
+        if running.is_empty() && queue.is_closed() && queue.is_empty() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            Some(served) = running.next() => {
+                served?;
+                idle_until = Instant::now() + IDLE_MAX;
+            }
+            Some(job) = queue.recv() => {
+                life.grant(running.is_empty());
+                accessor.with(|access| state::rearm(access));
+                running.push(serve(accessor, service, job, inside));
+            }
+            () = sleep_until(idle_until), if running.is_empty() => life.instance.shut(),
+            else => {}
+        }
+    }
+    // What the guest does after its last response is part of its last request.
+    std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+    Ok(())
+}
+
+async fn serve(
+    accessor: &Accessor<State>,
+    service: &Service,
+    job: Job,
+    inside: &Inside,
+) -> wasmtime::Result<()> {
+    let Job {
+        request,
+        reply,
+        exchange,
+        seat,
+        guards,
+    } = job;
+    let guest = inside.enter(reply, exchange);
+    let (request, request_io) = accessor.with(|mut access| {
+        let (request, io) = Request::from_http(access.data_mut().http().hooks, request);
+        let io: BoxFuture<'static, Result<(), wasmtime_wasi_http::Error>> = Box::pin(io);
+        (request, io)
+    });
+    let answer = match service.handle(accessor, request).await? {
+        Ok(response) => accessor
+            .with(|mut access| response.into_http(access.as_context_mut(), request_io))
+            .map_err(|error| Fault::new(Cause::InvalidResponse, format!("{error:?}"))),
+        Err(code) => Err(Fault::new(
+            Cause::GuestTrapped,
+            format!("the guest answered with an error: {code:?}"),
+        )),
+    };
+    let (held, body_done) = oneshot::channel::<()>();
+    inside.answer(
+        guest,
+        answer.map(|response| response.map(|body| Held::boxed(body, held))),
+    );
+    // The guest may still stream its body: the request keeps its place until the body is gone. Nothing is ever sent.
+    drop(body_done.await);
+    inside.leave(guest);
+    drop((seat, guards));
+    Ok(())
+}
+
+/// The requests that are in the instance, kept outside the store's future so that they can be told why it ended.
+#[derive(Default)]
+struct Inside(Mutex<Vec<Inmate>>);
+
+struct Inmate {
+    number: u64,
+    reply: Option<oneshot::Sender<Answer>>,
+    exchange: Arc<Exchange>,
+}
+
+impl Inside {
+    fn enter(&self, reply: oneshot::Sender<Answer>, exchange: Arc<Exchange>) -> u64 {
+        let mut inmates = self.lock();
+        let number = inmates.last().map_or(0, |last| last.number + 1);
+        inmates.push(Inmate {
+            number,
+            reply: Some(reply),
+            exchange,
+        });
+        number
+    }
+
+    fn answer(&self, number: u64, answer: Answer) {
+        let reply = self
+            .lock()
+            .iter_mut()
+            .find(|inmate| inmate.number == number)
+            .and_then(|inmate| inmate.reply.take());
+        if let Some(reply) = reply {
+            // Whoever waited may be gone.
+            drop(reply.send(answer));
+        }
+    }
+
+    fn leave(&self, number: u64) {
+        self.lock().retain(|inmate| inmate.number != number);
+    }
+
+    /// Tells all who are inside; whether anyone was.
+    fn fail(&self, fault: &Fault) -> bool {
+        let inmates = std::mem::take(&mut *self.lock());
+        let anyone = !inmates.is_empty();
+        for inmate in inmates {
+            match inmate.reply {
+                // Whoever waited may be gone.
+                Some(reply) => drop(reply.send(Err(fault.clone()))),
+                None => inmate.exchange.fault_after_head(fault),
+            }
+        }
+        anyone
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Inmate>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,506 @@
+//! The live instances of a revision: which one takes a request, and how one is put down.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::{Job, Program};
+use crate::config::ServiceConfig;
+use crate::fault::{Cause, Fault};
+
+/// How requests are spread over instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reuse {
+    /// Requests that an instance serves in its life.
+    pub(crate) requests: u32,
+    /// Requests that it serves at once.
+    pub(crate) at_once: u32,
+}
+
+const HTTP_03_DEFAULT: Reuse = Reuse {
+    requests: 128,
+    at_once: 16,
+};
+const FRESH: Reuse = Reuse {
+    requests: 1,
+    at_once: 1,
+};
+
+/// Instances that may take more requests.
+#[derive(Debug)]
+pub(crate) struct Instances {
+    pub(crate) reuse: Reuse,
+    open: Mutex<Vec<Arc<Instance>>>,
+    cut: AtomicBool,
+}
+
+/// The host's handle on one instance, whose task owns the store.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    jobs: mpsc::UnboundedSender<Job>,
+    requests_max: u32,
+    exclusive: bool,
+    load: Mutex<Load>,
+    abort: OnceLock<AbortHandle>,
+    /// Why the instance ended, set before its store is dropped.
+    end: OnceLock<Fault>,
+}
+
+#[derive(Debug, Default)]
+struct Load {
+    in_flight: u32,
+    /// Those of `in_flight` that nobody waits for any more.
+    abandoned: u32,
+    /// Those of `in_flight` whose answer is out, while the guest goes on.
+    released: u32,
+    accepted: u32,
+    closed: bool,
+    /// Since when the instance works for nobody.
+    unattended: Option<Instant>,
+}
+
+impl Load {
+    fn note_attendance(&mut self) {
+        let unattended =
+            self.in_flight == self.abandoned + self.released && (self.closed || self.in_flight > 0);
+        self.unattended = if unattended {
+            self.unattended.or_else(|| Some(Instant::now()))
+        } else {
+            None
+        };
+    }
+}
+
+/// One request's place in an instance; owned by the job, so that it is free when the guest is done.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) instance: Arc<Instance>,
+    ticket: Arc<Ticket>,
+}
+
+/// Tells the request's side from the guest's side.
+#[derive(Debug, Default)]
+struct Ticket {
+    abandoned: AtomicBool,
+    released: AtomicBool,
+    left: AtomicBool,
+    finished: AtomicBool,
+}
+
+/// The request's side of a seat.
+#[derive(Debug)]
+pub(crate) struct Claimant {
+    pub(crate) instance: Arc<Instance>,
+    ticket: Arc<Ticket>,
+}
+
+impl Instances {
+    pub(crate) fn new(config: &ServiceConfig, program: &Program) -> Self {
+        let defaults = if program.is_concurrent() {
+            HTTP_03_DEFAULT
+        } else {
+            FRESH
+        };
+        let requests = config.instances.reuse.unwrap_or(defaults.requests);
+        let at_once = if program.is_concurrent() {
+            config.instances.concurrency.unwrap_or(defaults.at_once)
+        } else {
+            1
+        };
+        let requests = if program.is_command() { 1 } else { requests };
+        Self {
+            reuse: Reuse {
+                requests,
+                at_once: at_once.min(requests),
+            },
+            open: Mutex::default(),
+            cut: AtomicBool::new(false),
+        }
+    }
+
+    /// Hands the job to an instance that has room for it, if there is one; else the job stays where it is.
+    pub(crate) fn offer(&self, job: &mut Option<Job>) -> Option<Claimant> {
+        if self.reuse.requests == 1 {
+            return None;
+        }
+        loop {
+            let mut offered = job.take()?;
+            let Some((seat, claimant)) = self.find_seat() else {
+                *job = Some(offered);
+                return None;
+            };
+            offered.seat = Some(seat);
+            let Err(refused) = claimant.instance.jobs.send(offered) else {
+                return Some(claimant);
+            };
+            self.close(&claimant.instance);
+            *job = Some(Job {
+                seat: None,
+                ..refused.0
+            });
+        }
+    }
+
+    fn find_seat(&self) -> Option<(Seat, Claimant)> {
+        let mut open = self.open();
+        let (seat, full) = open.iter().rev().find_map(|instance| {
+            let mut load = instance.load();
+            if load.closed || load.in_flight >= self.reuse.at_once {
+                return None;
+            }
+            let seated = instance.seat(&mut load);
+            Some((seated, load.closed))
+        })?;
+        if full {
+            open.retain(|instance| !Arc::ptr_eq(instance, &seat.1.instance));
+        }
+        Some(seat)
+    }
+
+    /// A new instance with a seat for its first request, and the queue of those that follow.
+    pub(crate) fn create(&self) -> (Seat, Claimant, mpsc::UnboundedReceiver<Job>) {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let instance = Arc::new(Instance {
+            jobs,
+            requests_max: self.reuse.requests,
+            exclusive: self.reuse.at_once == 1,
+            load: Mutex::default(),
+            abort: OnceLock::new(),
+            end: OnceLock::new(),
+        });
+        let (seat, claimant) = {
+            let mut load = instance.load();
+            instance.seat(&mut load)
+        };
+        if self.reuse.requests > 1 {
+            self.open().push(instance);
+        }
+        (seat, claimant, queue)
+    }
+
+    /// Takes the instance out of those that may get more requests.
+    pub(crate) fn close(&self, instance: &Arc<Instance>) {
+        instance.shut();
+        self.open().retain(|other| !Arc::ptr_eq(other, instance));
+    }
+
+    /// Ends every instance that has nothing to do and keeps the others from getting more.
+    pub(crate) fn retire(&self) {
+        for instance in self.open().drain(..) {
+            let mut load = instance.load();
+            load.closed = true;
+            if load.in_flight == 0 {
+                instance.put_down();
+            }
+        }
+    }
+
+    /// Every instance is to end soon, whatever it does.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, SeqCst);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(SeqCst)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<Arc<Instance>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says why an instance ended when its task is dropped or panics. To be declared after the store, so that it is
+/// dropped first: a body whose sender is gone looks as if it were whole.
+pub(crate) struct Ending(Option<Arc<Instance>>);
+
+impl Ending {
+    pub(crate) fn of(instance: &Arc<Instance>) -> Self {
+        Self(Some(instance.clone()))
+    }
+
+    /// The instance ends as it should.
+    pub(crate) fn well(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Some(instance) = self.0.take() else {
+            return;
+        };
+        instance.ends(if std::thread::panicking() {
+            Fault::new(
+                Cause::HostFailed,
+                "the instance's task panicked; see the log",
+            )
+        } else {
+            Fault::new(Cause::WallDeadline, "the instance was stopped")
+        });
+    }
+}
+
+impl Instance {
+    fn seat(self: &Arc<Self>, load: &mut Load) -> (Seat, Claimant) {
+        load.in_flight += 1;
+        load.accepted += 1;
+        load.closed |= load.accepted >= self.requests_max;
+        load.unattended = None;
+        let ticket = Arc::new(Ticket::default());
+        (
+            Seat {
+                instance: self.clone(),
+                ticket: ticket.clone(),
+            },
+            Claimant {
+                instance: self.clone(),
+                ticket,
+            },
+        )
+    }
+
+    /// Lets the instance be put down from outside.
+    pub(crate) fn started(&self, abort: AbortHandle) {
+        if self.abort.set(abort).is_ok() {
+            let load = self.load();
+            self.put_down_if_useless(&load);
+        }
+    }
+
+    /// Records why the instance ends. Only the first reason counts.
+    pub(crate) fn ends(&self, fault: Fault) {
+        self.shut();
+        // Later reasons are consequences of the first.
+        drop(self.end.set(fault));
+    }
+
+    /// Why the instance ended, if it did by a fault.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.end.get().cloned()
+    }
+
+    /// Whether the instance takes no more requests.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.load().closed
+    }
+
+    /// No more requests for this instance.
+    pub(crate) fn shut(&self) {
+        let mut load = self.load();
+        load.closed = true;
+        load.note_attendance();
+    }
+
+    /// How long the instance has worked for nobody.
+    pub(crate) fn unattended(&self) -> Duration {
+        self.load()
+            .unattended
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn load(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_down_if_useless(&self, load: &Load) {
+        if load.closed && load.abandoned > 0 && load.in_flight == load.abandoned + load.released {
+            self.put_down();
+        }
+    }
+
+    fn put_down(&self) {
+        if let Some(abort) = self.abort.get() {
+            abort.abort();
+        }
+    }
+}
+
+impl Seat {
+    /// The guest has done with the request, and well: what becomes of its instance later is no matter of this one.
+    pub(crate) fn finish(&self) {
+        self.ticket.finished.store(true, SeqCst);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut load = self.instance.load();
+        load.in_flight -= 1;
+        self.ticket.left.store(true, SeqCst);
+        if self.ticket.abandoned.load(SeqCst) {
+            load.abandoned -= 1;
+        } else if self.ticket.released.load(SeqCst) {
+            load.released -= 1;
+        }
+        load.note_attendance();
+        self.instance.put_down_if_useless(&load);
+    }
+}
+
+impl Claimant {
+    /// Why the instance ended before it had done with the request, if it did by a fault.
+    pub(crate) fn stopped(&self) -> Option<Fault> {
+        if self.ticket.finished.load(SeqCst) {
+            return None;
+        }
+        self.instance.fault()
+    }
+
+    /// The whole answer is out: the guest may finish what it does, for as long as a request may take.
+    pub(crate) fn release(&self) {
+        let mut load = self.instance.load();
+        if self.is_over() || self.ticket.released.swap(true, SeqCst) {
+            return;
+        }
+        load.released += 1;
+        load.note_attendance();
+    }
+
+    /// The caller has closed its connection in the middle of the answer. An instance that works for it alone is put
+    /// down; one that it shares goes on.
+    pub(crate) fn hang_up(&self) {
+        if self.instance.exclusive {
+            self.abandon()
+        } else {
+            self.release()
+        }
+    }
+
+    /// Gives the request up. The instance gets no more requests and is put down as soon as nobody waits for any that
+    /// it still has.
+    pub(crate) fn abandon(&self) {
+        let mut load = self.instance.load();
+        if self.is_over() || self.ticket.released.load(SeqCst) {
+            return;
+        }
+        self.ticket.abandoned.store(true, SeqCst);
+        load.closed = true;
+        load.abandoned += 1;
+        load.note_attendance();
+        self.instance.put_down_if_useless(&load);
+    }
+
+    fn is_over(&self) -> bool {
+        self.ticket.left.load(SeqCst) || self.ticket.abandoned.load(SeqCst)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    fn instances(requests: u32, at_once: u32) -> Instances {
+        Instances {
+            reuse: Reuse { requests, at_once },
+            open: Mutex::default(),
+            cut: AtomicBool::new(false),
+        }
+    }
+
+    /// A request's two ends in an instance that serves nobody else.
+    pub(crate) fn alone() -> (Seat, Claimant) {
+        let (seat, claimant, _) = instances(1, 1).create();
+        (seat, claimant)
+    }
+
+    #[test]
+    fn an_instance_takes_so_many_at_once_and_so_many_in_all() {
+        let instances = instances(3, 2);
+        let (first, held, _queue) = instances.create();
+        let (second, _) = instances.find_seat().unwrap();
+        assert!(instances.find_seat().is_none(), "two are inside");
+        drop(first);
+        let (third, _) = instances.find_seat().unwrap();
+        assert!(Arc::ptr_eq(&third.instance, &held.instance));
+        assert!(held.instance.is_closed());
+        drop((second, third));
+        assert!(instances.find_seat().is_none(), "it has had three");
+        assert!(instances.open().is_empty());
+    }
+
+    #[test]
+    fn what_is_never_reused_is_never_offered() {
+        let instances = instances(1, 1);
+        let (_seat, claimant, _queue) = instances.create();
+        assert!(claimant.instance.is_closed());
+        assert!(instances.find_seat().is_none());
+    }
+
+    #[test]
+    fn an_instance_that_was_given_up_gets_no_more_requests() {
+        let instances = instances(128, 16);
+        let (seat, claimant, _queue) = instances.create();
+        claimant.abandon();
+        assert!(instances.find_seat().is_none());
+        assert!(claimant.instance.load().unattended.is_some());
+        drop(seat);
+        let load = claimant.instance.load();
+        assert_eq!((load.in_flight, load.abandoned), (0, 0));
+    }
+
+    #[test]
+    fn counts_come_out_even_however_a_request_ends() {
+        for (release_first, seat_first) in
+            [(true, true), (true, false), (false, true), (false, false)]
+        {
+            let instances = instances(128, 16);
+            let (seat, claimant, _queue) = instances.create();
+            let (_other, _stays) = instances.find_seat().unwrap();
+            if seat_first {
+                drop(seat);
+                claimant.release();
+                claimant.abandon();
+            } else if release_first {
+                claimant.release();
+                claimant.release();
+                claimant.abandon();
+                drop(seat);
+            } else {
+                claimant.abandon();
+                claimant.abandon();
+                claimant.release();
+                drop(seat);
+            }
+            let load = claimant.instance.load();
+            assert_eq!((load.in_flight, load.abandoned, load.released), (1, 0, 0));
+            assert!(load.unattended.is_none(), "one request is attended to");
+        }
+    }
+
+    #[test]
+    fn a_caller_that_hangs_up_ends_an_instance_that_works_for_it_alone() {
+        let (_seat, claimant) = alone();
+        claimant.hang_up();
+        assert_eq!(claimant.instance.load().abandoned, 1);
+
+        let shared = instances(128, 16);
+        let (_seat, claimant, _queue) = shared.create();
+        claimant.hang_up();
+        assert_eq!(claimant.instance.load().released, 1);
+        assert!(!claimant.instance.is_closed());
+    }
+
+    #[test]
+    fn only_the_first_reason_counts() {
+        let (_seat, claimant) = alone();
+        claimant.instance.ends(Cause::CpuDeadline.into());
+        drop(Ending::of(&claimant.instance));
+        assert_eq!(claimant.instance.fault().unwrap().cause, Cause::CpuDeadline);
+    }
+
+    #[test]
+    fn an_instance_whose_task_is_dropped_ended_by_a_fault_and_one_that_is_done_did_not() {
+        let (_seat, claimant) = alone();
+        drop(Ending::of(&claimant.instance));
+        assert_eq!(
+            claimant.instance.fault().unwrap().cause,
+            Cause::WallDeadline
+        );
+        let (_seat, claimant) = alone();
+        Ending::of(&claimant.instance).well();
+        assert!(claimant.instance.fault().is_none());
+    }
+}

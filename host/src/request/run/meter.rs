@@ -1,0 +1,324 @@
+//! A guest's CPU time: measured, limited, and moved out of the way of the others.
+//!
+//! A guest starts on the lane of its request. Once it has computed for an epoch tick without a pause it moves to the
+//! busy lane, whose threads the operating system schedules behind all others, and stays there: short requests never
+//! wait for a long one. A guest whose thread was kept from running has not computed: on a machine that is short of
+//! processors the wall's clock alone would move every guest.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::engine::EPOCH_TICK;
+use crate::engine::clock::Ticking;
+use crate::host::Core;
+
+/// CPU time that shows that a guest computes and does not only hold its thread.
+const COMPUTES_MIN: Duration = Duration::from_micros(500);
+const _: () = assert!(COMPUTES_MIN.as_nanos() < EPOCH_TICK.as_nanos());
+
+/// What one instance has computed and may compute. Written by the task that polls the instance, read by its store.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// Nanoseconds used in polls that are over.
+    used: AtomicU64,
+    /// Nanoseconds that may be used in the instance's life so far; grows with every request that it takes.
+    allowance: AtomicU64,
+    /// When the current poll started, in nanoseconds of the clock that the lane is charged by.
+    poll_started: AtomicU64,
+    /// The thread's CPU time in nanoseconds when the current poll was found to take long; 0 if it was not.
+    suspected: AtomicU64,
+    busy: AtomicBool,
+    exceeded: AtomicBool,
+    /// What the service's guests have used together, in nanoseconds; grows when an instance ends.
+    total: Arc<AtomicU64>,
+}
+
+impl Meter {
+    /// A meter whose reading is added to `total`, in nanoseconds, when the instance ends.
+    pub(crate) fn billed_to(total: Arc<AtomicU64>) -> Self {
+        let mut meter = Self::default();
+        meter.total = total;
+        meter
+    }
+
+    /// Allows `cpu` more, for one more request.
+    pub(crate) fn grant(&self, cpu: Duration) {
+        self.allowance.fetch_add(nanos(cpu), Relaxed);
+    }
+
+    /// Forgets what is left of earlier grants: an idle instance starts afresh.
+    pub(crate) fn settle(&self) {
+        self.allowance.store(self.used.load(Relaxed), Relaxed);
+    }
+
+    /// CPU time used so far.
+    pub(crate) fn used(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Relaxed))
+    }
+
+    /// Whether the guest was stopped because its allowance was used up.
+    pub(crate) fn exceeded(&self) -> bool {
+        self.exceeded.load(Relaxed)
+    }
+
+    /// Whether the guest has moved to the busy lane.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed)
+    }
+
+    /// Called by the store when the guest has run past its epoch deadline; says how it goes on.
+    pub(crate) fn tick(&self) -> Tick {
+        let current = self.clock().saturating_sub(self.poll_started.load(Relaxed));
+        let before = self.used.load(Relaxed);
+        let certain = if self.is_busy() { current } else { 0 };
+        if before + certain > self.allowance.load(Relaxed) {
+            self.exceeded.store(true, Relaxed);
+            return Tick::Stop;
+        }
+        if !self.is_busy() {
+            // The deadline also passes while a guest waits for something; then it has not computed for long.
+            if current < nanos(EPOCH_TICK) {
+                return Tick::Continue;
+            }
+            if !self.computes() {
+                return Tick::LookAgain;
+            }
+            self.busy.store(true, Relaxed);
+        }
+        Tick::Yield
+    }
+
+    /// Whether the poll that takes long has really computed since it was first suspected of it.
+    fn computes(&self) -> bool {
+        let now = thread_cpu_nanos();
+        match self.suspected.load(Relaxed) {
+            0 => {
+                self.suspected.store(now.max(1), Relaxed);
+                false
+            }
+            suspected => now.saturating_sub(suspected) >= nanos(COMPUTES_MIN),
+        }
+    }
+
+    /// Runs `poll` and charges it. A poll on a request's lane is short and charged by the wall, which is cheap, up to
+    /// where it was found to take long; from there, and on the busy lane, only CPU time counts.
+    fn charge<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let on_busy_lane = self.is_busy();
+        let started = self.clock();
+        self.poll_started.store(started, Relaxed);
+        self.suspected.store(0, Relaxed);
+        let result = poll();
+        let used = match (on_busy_lane, self.suspected.load(Relaxed)) {
+            (true, _) => thread_cpu_nanos().saturating_sub(started),
+            (false, 0) => wall_nanos().saturating_sub(started),
+            (false, suspected) => nanos(EPOCH_TICK) + thread_cpu_nanos().saturating_sub(suspected),
+        };
+        self.used.fetch_add(used, Relaxed);
+        result
+    }
+
+    fn clock(&self) -> u64 {
+        if self.is_busy() {
+            thread_cpu_nanos()
+        } else {
+            wall_nanos()
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.total.fetch_add(nanos(self.used()), Relaxed);
+    }
+}
+
+/// How a guest goes on at an epoch tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tick {
+    /// It has only just been resumed.
+    Continue,
+    /// It may have computed for long, or its thread was kept from running.
+    LookAgain,
+    /// It lets others run first.
+    Yield,
+    /// Its CPU time is used up.
+    Stop,
+}
+
+fn wall_nanos() -> u64 {
+    static BASE: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    nanos(BASE.get_or_init(Instant::now).elapsed())
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn thread_cpu_nanos() -> u64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// A future whose CPU time is metered, and which moves to the busy lane when its meter says so.
+pub(crate) struct Metered {
+    meter: Arc<Meter>,
+    busy_lane: Handle,
+    place: Place,
+    moves: Option<Box<dyn FnOnce() + Send>>,
+    _ticking: Ticking,
+}
+
+enum Place {
+    Here(BoxFuture<'static, ()>),
+    BusyLane(AbortOnDropHandle<()>),
+    Gone,
+}
+
+impl Metered {
+    /// Meters `future`; `moves` is called when it moves.
+    pub(crate) fn new(
+        core: &Core,
+        meter: Arc<Meter>,
+        future: BoxFuture<'static, ()>,
+        moves: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        Self {
+            meter,
+            busy_lane: core.busy_lane.clone(),
+            place: Place::Here(future),
+            moves: Some(Box::new(moves)),
+            _ticking: core.engines.clock.tick(),
+        }
+    }
+}
+
+impl Future for Metered {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if let Place::Here(future) = &mut this.place {
+            let poll = this.meter.charge(|| future.as_mut().poll(cx));
+            if poll.is_ready() || !this.meter.is_busy() {
+                return poll;
+            }
+            if let Some(moves) = this.moves.take() {
+                moves();
+            }
+            if let Place::Here(future) = std::mem::replace(&mut this.place, Place::Gone) {
+                let task = this.busy_lane.spawn(Busy {
+                    meter: this.meter.clone(),
+                    future,
+                });
+                this.place = Place::BusyLane(AbortOnDropHandle::new(task));
+            }
+        }
+        match &mut this.place {
+            // A panic in the busy lane ends the instance; whoever waits for its answer sees the channel close.
+            Place::BusyLane(task) => Pin::new(task).poll(cx).map(|_| ()),
+            Place::Here(_) | Place::Gone => Poll::Ready(()),
+        }
+    }
+}
+
+struct Busy {
+    meter: Arc<Meter>,
+    future: BoxFuture<'static, ()>,
+}
+
+impl Future for Busy {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.meter.charge(|| this.future.as_mut().poll(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_was_only_just_resumed_stays_on_its_lane() {
+        let meter = Meter::default();
+        meter.grant(Duration::from_secs(1));
+        meter.charge(|| assert_eq!(meter.tick(), Tick::Continue));
+        assert!(!meter.is_busy());
+    }
+
+    #[test]
+    fn a_guest_that_computes_moves_and_is_stopped_at_its_allowance() {
+        let meter = Meter::default();
+        meter.grant(Duration::from_millis(20));
+        let spin = |meter: &Meter| loop {
+            let tick = meter.tick();
+            if !matches!(tick, Tick::Continue | Tick::LookAgain) {
+                return tick;
+            }
+        };
+        assert_eq!(meter.charge(|| spin(&meter)), Tick::Yield);
+        assert!(meter.is_busy() && !meter.exceeded());
+        while meter.charge(|| meter.tick()) == Tick::Yield {}
+        assert!(meter.exceeded());
+        assert!(
+            meter.used() >= Duration::from_millis(19),
+            "{:?}",
+            meter.used()
+        );
+    }
+
+    #[test]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "stands for a thread that is kept from running"
+    )]
+    fn a_guest_whose_thread_does_not_run_stays_and_is_not_charged() {
+        let meter = Meter::default();
+        meter.grant(Duration::from_millis(20));
+        let kept_from_running = || {
+            for _ in 0..10 {
+                std::thread::sleep(4 * EPOCH_TICK);
+                assert_eq!(meter.tick(), Tick::LookAgain);
+            }
+        };
+        meter.charge(kept_from_running);
+        assert!(!meter.is_busy() && !meter.exceeded());
+        assert!(
+            meter.used() < Duration::from_millis(10),
+            "{:?}",
+            meter.used()
+        );
+    }
+
+    #[test]
+    fn what_an_instance_used_is_billed_when_it_ends() {
+        let total = Arc::new(AtomicU64::new(1));
+        let meter = Meter::billed_to(total.clone());
+        meter.charge(|| {
+            let started = Instant::now();
+            while started.elapsed() < EPOCH_TICK {}
+        });
+        assert_eq!(total.load(Relaxed), 1);
+        drop(meter);
+        assert!(total.load(Relaxed) > nanos(EPOCH_TICK), "{total:?}");
+    }
+
+    #[test]
+    fn an_idle_instance_keeps_nothing_of_earlier_grants() {
+        let meter = Meter::default();
+        meter.grant(Duration::from_secs(1));
+        meter.settle();
+        let started = Instant::now();
+        meter.charge(|| while started.elapsed() < EPOCH_TICK {});
+        assert_eq!(meter.charge(|| meter.tick()), Tick::Stop);
+    }
+}

@@ -1,0 +1,179 @@
+//! What a guest's store holds on the host's side, and the limits on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{AsContextMut, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::meter::{Meter, Tick};
+use crate::capability::egress::Egress;
+
+/// Host resources (bodies, headers, pollables, streams) that an instance may hold at once.
+const RESOURCES_MAX: usize = 1024;
+/// Bytes of one set of headers that a guest makes.
+const FIELDS_BYTES_MAX: usize = 32 << 10;
+/// Streams, futures and tasks of the async component model that an instance may hold at once.
+const CONCURRENT_STATE_MAX: usize = 64 << 10;
+/// Bytes that a guest may hand over in one call of a host function.
+const HOSTCALL_BYTES_MAX: usize = 256 << 10;
+/// Epoch ticks after which a computing guest is looked at: the second tick is at least one whole tick away.
+const TICKS_BETWEEN_LOOKS: u64 = 2;
+
+/// The data of a guest's store.
+pub struct State {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    egress: Egress,
+    memory: MemoryLimit,
+    meter: Arc<Meter>,
+}
+
+impl State {
+    pub(crate) fn new(wasi: WasiCtx, egress: Egress, memory: u64, meter: Arc<Meter>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_BYTES_MAX);
+        Self {
+            wasi,
+            http,
+            table,
+            egress,
+            memory: MemoryLimit::new(memory),
+            meter,
+        }
+    }
+
+    /// Whether the guest was refused memory.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
+        self.memory.refused.load(Relaxed)
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.egress,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}
+
+/// A store whose guest is limited in memory, CPU time and host resources.
+pub(crate) fn limited_store(engine: &wasmtime::Engine, state: State) -> Store<State> {
+    let concurrent = engine.get_concurrency_support();
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+    store.epoch_deadline_callback(move |mut store| look(&mut store, concurrent));
+    rearm(&mut store);
+    store
+}
+
+/// Gives a guest that is about to be called its first slice.
+pub(crate) fn rearm(mut store: impl AsContextMut) {
+    store
+        .as_context_mut()
+        .set_epoch_deadline(TICKS_BETWEEN_LOOKS);
+}
+
+fn look(
+    store: &mut StoreContextMut<'_, State>,
+    concurrent: bool,
+) -> wasmtime::Result<UpdateDeadline> {
+    if concurrent && store.concurrent_state_table_size() > CONCURRENT_STATE_MAX {
+        store.data().memory.refused.store(true, Relaxed);
+        wasmtime::bail!(
+            "the guest holds more than {CONCURRENT_STATE_MAX} streams, futures and tasks"
+        );
+    }
+    Ok(match store.data().meter.tick() {
+        Tick::Continue => UpdateDeadline::Continue(TICKS_BETWEEN_LOOKS),
+        Tick::LookAgain => UpdateDeadline::Continue(1),
+        Tick::Yield => UpdateDeadline::Yield(TICKS_BETWEEN_LOOKS),
+        Tick::Stop => UpdateDeadline::Interrupt,
+    })
+}
+
+/// Linear memories and tables of one instance, counted together.
+struct MemoryLimit {
+    limit: usize,
+    used: usize,
+    refused: AtomicBool,
+}
+
+impl MemoryLimit {
+    fn new(limit: u64) -> Self {
+        Self {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            used: 0,
+            refused: AtomicBool::new(false),
+        }
+    }
+
+    fn grow(&mut self, by: usize) -> bool {
+        let fits = self
+            .used
+            .checked_add(by)
+            .is_some_and(|sum| sum <= self.limit);
+        if fits {
+            self.used += by;
+        } else {
+            self.refused.store(true, Relaxed);
+        }
+        fits
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(
+            desired
+                .saturating_sub(current)
+                .saturating_mul(size_of::<usize>()),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_share_one_limit() {
+        let mut limit = MemoryLimit::new(128 << 10);
+        assert!(limit.memory_growing(0, 64 << 10, None).unwrap());
+        assert!(limit.table_growing(0, 8 << 10, None).unwrap());
+        assert!(!limit.refused.load(Relaxed));
+        assert!(!limit.memory_growing(64 << 10, 128 << 10, None).unwrap());
+        assert!(limit.refused.load(Relaxed));
+    }
+}

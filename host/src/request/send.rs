@@ -1,0 +1,243 @@
+//! The answer as it leaves: a guest's, made fit for the connection, or the host's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::response::Parts;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
+use serde::Serialize;
+use tokio::time::timeout;
+use wasmtime_wasi_http::WasiBody;
+
+use super::body::{Outgoing, OutgoingBody};
+use super::dispatch::{REQUEST_ID, remove_hop_by_hop};
+use super::exchange::Exchange;
+use super::run::Answered;
+use super::run::instances::Claimant;
+use crate::fault::{Cause, Fault};
+
+/// What the request and the settings say about how an answer is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// For how long a body may make no progress.
+    pub(crate) body_idle: Duration,
+    /// Whether the answer has no body whatever the service sends.
+    pub(crate) without_body: bool,
+    /// Whether the connection carries other answers at the same time.
+    pub(crate) multiplexed: bool,
+}
+
+/// Sends what a guest answered.
+///
+/// # Errors
+/// [`Cause::InvalidResponse`] when it can't be an answer.
+pub(crate) fn guest(
+    answered: Answered,
+    exchange: &Arc<Exchange>,
+    manner: Manner,
+) -> Result<Response<OutgoingBody>, Fault> {
+    let Answered { response, claimant } = answered;
+    let (mut parts, body) = response.into_parts();
+    let promised = match check(&parts) {
+        Ok(promised) => promised,
+        Err(fault) => {
+            claimant.release();
+            return Err(fault);
+        }
+    };
+    remove_hop_by_hop(&mut parts.headers);
+    parts.headers.remove(header::TE);
+    insert_request_id(&mut parts.headers, exchange);
+    exchange.head(parts.status);
+    let status_without_body = matches!(
+        parts.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if status_without_body {
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
+    if manner.without_body || status_without_body {
+        exchange.over(0);
+        // Not joined: it ends with the guest, at the latest when that has been silent for too long.
+        drop(tokio::spawn(discard(body, claimant, manner.body_idle)));
+        return Ok(Response::from_parts(parts, empty()));
+    }
+    let body = Outgoing::boxed(
+        body,
+        promised,
+        exchange.clone(),
+        claimant,
+        manner.body_idle,
+        manner.multiplexed,
+    );
+    Ok(Response::from_parts(parts, body))
+}
+
+/// Lets a guest write a body that nobody gets, as if somebody did.
+async fn discard(mut body: WasiBody, claimant: Claimant, body_idle: Duration) {
+    while let Ok(Some(Ok(_))) = timeout(body_idle, body.frame()).await {}
+    claimant.release();
+}
+
+/// Whether the head can be an answer's; the length that it gives the body, if it does.
+fn check(head: &Parts) -> Result<Option<u64>, Fault> {
+    let invalid = |detail: String| Fault::new(Cause::InvalidResponse, detail);
+    let status = head.status.as_u16();
+    if !(200..=599).contains(&status) {
+        return Err(invalid(format!("status {status} is not an answer")));
+    }
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let (first, second) = (lengths.next(), lengths.next());
+    let Some(length) = first else { return Ok(None) };
+    let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = length
+        .to_str()
+        .ok()
+        .filter(digits)
+        .and_then(|text| text.parse().ok());
+    match (number, second) {
+        (Some(number), None) => Ok(Some(number)),
+        _ => Err(invalid("content-length is not one number".to_owned())),
+    }
+}
+
+/// RFC 9457 problem details.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    request_id: &'a str,
+}
+
+/// Sends the host's own answer for a request that failed. The detail stays in the log.
+pub(crate) fn fault(
+    fault: Fault,
+    exchange: &Arc<Exchange>,
+    without_body: bool,
+) -> Response<OutgoingBody> {
+    let cause = fault.cause;
+    let problem = Problem {
+        r#type: format!("urn:skep:fault:{}", cause.as_str()),
+        title: cause.title(),
+        status: cause.status().as_u16(),
+        service: exchange.service(),
+        request_id: &exchange.id,
+    };
+    // Plain strings and a number: this can't fail.
+    let body = Bytes::from(serde_json::to_vec(&problem).unwrap_or_default());
+    let mut response = Response::new(empty());
+    *response.status_mut() = cause.status();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if let Some(allow) = fault
+        .allow
+        .as_ref()
+        .and_then(|allow| HeaderValue::try_from(allow.as_str()).ok())
+    {
+        headers.insert(header::ALLOW, allow);
+    }
+    if let Some(seconds) = cause.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if matches!(cause, Cause::BodyTooLarge | Cause::BodyTimeout) {
+        // The rest of the body is not read, so the connection can't be used again.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    insert_request_id(headers, exchange);
+    exchange.failed(fault);
+    exchange.head(cause.status());
+    exchange.over(body.len() as u64);
+    if !without_body {
+        *response.body_mut() = Full::new(body)
+            .map_err(|never| match never {})
+            .boxed_unsync();
+    }
+    response
+}
+
+fn empty() -> OutgoingBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+fn insert_request_id(headers: &mut http::HeaderMap, exchange: &Exchange) {
+    if let Ok(id) = HeaderValue::try_from(exchange.id.as_str()) {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(status: u16, lengths: &[&'static str]) -> Parts {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for length in lengths {
+            let length = HeaderValue::from_static(length);
+            response
+                .headers_mut()
+                .append(header::CONTENT_LENGTH, length);
+        }
+        response.into_parts().0
+    }
+
+    #[test]
+    fn an_answer_has_a_final_status_and_at_most_one_length() {
+        for (status, lengths, expected) in [
+            (200, &[][..], Some(None)),
+            (599, &["0"], Some(Some(0))),
+            (200, &["18446744073709551615"], Some(Some(u64::MAX))),
+            (200, &["18446744073709551616"], None),
+            (200, &["+1"], None),
+            (200, &["1, 1"], None),
+            (200, &["1", "1"], None),
+            (200, &[""], None),
+            (101, &[], None),
+            (199, &[], None),
+            (600, &[], None),
+        ] {
+            let found = check(&head(status, lengths));
+            match expected {
+                Some(expected) => assert_eq!(found.unwrap(), expected, "{status} {lengths:?}"),
+                None => assert_eq!(found.unwrap_err().cause, Cause::InvalidResponse),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_fault_is_answered_with_its_status_and_nothing_of_its_detail() {
+        for cause in Cause::ALL {
+            let exchange = Exchange::of_nobody();
+            let response = fault(Fault::new(cause, "inside"), &exchange, false);
+            assert_eq!(response.status(), cause.status());
+            let headers = response.headers().clone();
+            assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
+            assert_eq!(headers[REQUEST_ID], "test");
+            let retry = headers.contains_key(header::RETRY_AFTER);
+            assert_eq!(retry, cause.retry_after().is_some());
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(headers[header::CONTENT_LENGTH], body.len().to_string());
+            assert!(!String::from_utf8_lossy(&body).contains("inside"));
+            assert_eq!(exchange.fault().unwrap().cause, cause);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_body_the_head_is_the_same() {
+        let whole = fault(Cause::NoRoute.into(), &Exchange::of_nobody(), false);
+        let head = fault(Cause::NoRoute.into(), &Exchange::of_nobody(), true);
+        assert_eq!(whole.headers(), head.headers());
+        let body = head.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.is_empty());
+    }
+}
