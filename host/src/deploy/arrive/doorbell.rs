@@ -1,0 +1,112 @@
+//! How the watcher's thread is woken: rung by file events, by a request to look again, or by the end.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::trail::Directories;
+
+/// However many events come, a look is taken this long after the first.
+const EVENTS_MAX: Duration = Duration::from_secs(1);
+
+/// Shared by the watcher's thread, the events' thread and the host.
+#[derive(Debug, Default)]
+pub(super) struct Doorbell {
+    state: Mutex<State>,
+    rung: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// First and last event since the last look.
+    events: Option<(Instant, Instant)>,
+    /// Directories that were watched and went or moved.
+    lost: Vec<PathBuf>,
+    rescan: bool,
+    stop: bool,
+    directories: Directories,
+}
+
+/// Why a wait ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// Look again.
+    Look {
+        /// These directories have to be watched anew.
+        lost: Vec<PathBuf>,
+        /// Everything is to be told again, whether it is news or not.
+        all: bool,
+    },
+    /// End.
+    Stop,
+}
+
+impl Doorbell {
+    /// Something changed at `path`.
+    pub(super) fn event(&self, path: &Path, at: Instant) {
+        let mut state = self.lock();
+        if !state.directories.concerns(path) {
+            return;
+        }
+        if state.directories.contains(path) {
+            state.lost.push(path.to_owned());
+        }
+        self.note(state, at);
+    }
+
+    /// Something changed, it is not known what.
+    pub(super) fn anything(&self, at: Instant) {
+        self.note(self.lock(), at);
+    }
+
+    pub(super) fn rescan(&self) {
+        self.lock().rescan = true;
+        self.rung.notify_all();
+    }
+
+    pub(super) fn stop(&self) {
+        self.lock().stop = true;
+        self.rung.notify_all();
+    }
+
+    /// Sets which events matter.
+    pub(super) fn listen_for(&self, directories: Directories) {
+        self.lock().directories = directories;
+    }
+
+    /// Waits until `until`, or until events have been followed by `quiet`.
+    pub(super) fn wait(&self, until: Instant, quiet: Duration) -> Woken {
+        let mut state = self.lock();
+        loop {
+            if state.stop {
+                return Woken::Stop;
+            }
+            let due = state.events.map_or(until, |(first, last)| {
+                (last + quiet).min(first + EVENTS_MAX).min(until)
+            });
+            let left = due.saturating_duration_since(Instant::now());
+            if state.rescan || left.is_zero() {
+                state.events = None;
+                return Woken::Look {
+                    lost: std::mem::take(&mut state.lost),
+                    all: std::mem::take(&mut state.rescan),
+                };
+            }
+            (state, _) = self
+                .rung
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn note(&self, mut state: MutexGuard<'_, State>, at: Instant) {
+        let first = state.events.map_or(at, |(first, _)| first);
+        state.events = Some((first, at));
+        drop(state);
+        self.rung.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,307 @@
+//! The directory of compiled images: what is in it is native code, so only its owner may write there.
+//!
+//! `ARTIFACT-ENGINE.json` says which image an artifact has; `IMAGE.cwasm` is the image, named by its own
+//! digest. Files appear by rename, after their bytes are synced, and are never written in place: hosts may
+//! share a cache, and kill -9 at any point leaves nothing that is taken for an image and isn't.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
+
+use super::artifact::Digest;
+use super::child::{IMAGE_MODE, Made};
+use super::refused::Reasons;
+use crate::engine;
+
+const DIRECTORY_MODE: u32 = 0o700;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const FILE_ACCESS_BY_OTHERS: u32 = 0o077;
+const INDEX_BYTES_MAX: u64 = 4096;
+const FINGERPRINT_HEX: usize = 16;
+const KINDS: [engine::Kind; 2] = [engine::Kind::Sync, engine::Kind::Concurrent];
+const TEMP_PREFIX: &str = ".tmp-";
+
+/// A temporary file that is older was left by a host that was killed: one lives for seconds.
+const TEMP_AGE_MAX: Duration = Duration::from_mins(10);
+
+/// The cache's directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// Not there and can't be made, or can't be looked at.
+    #[error("can't use {} as the cache of compiled components", path.display())]
+    Unusable {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Owned by somebody else.
+    #[error(
+        "{} belongs to user {owner}, and compiled code is only loaded from a directory of user {user}, who runs \
+         the host: `chown {user} {}` or choose another with --cache", path.display(), path.display()
+    )]
+    Owner {
+        /// The directory, symlinks resolved.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+        /// Who the host runs as.
+        user: u32,
+    },
+    /// There is no engine to compile for.
+    #[error("can't tell which compiled components fit this machine")]
+    Engine {
+        /// The engine's reasons.
+        source: Reasons,
+    },
+    /// Others may write there.
+    #[error(
+        "{} can be written by others (mode {mode:o}), and compiled code is only loaded from where they can't: \
+         `chmod go-w {}` or choose another with --cache", path.display(), path.display()
+    )]
+    Writable {
+        /// The directory, symlinks resolved.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// A checked directory of compiled images.
+#[derive(Debug)]
+pub struct CacheDir {
+    path: PathBuf,
+    temporaries: AtomicU64,
+    /// Of the engines, in the order of `KINDS`.
+    fingerprints: [String; 2],
+}
+
+/// An image whose owner, permissions and bytes have been checked.
+#[derive(Debug)]
+pub(super) struct Verified {
+    file: File,
+    pub(super) made: Made,
+}
+
+impl Verified {
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// A name in the cache for an image in the making; the file, if any, goes with it.
+#[derive(Debug)]
+pub(super) struct Temporary(PathBuf);
+
+impl Temporary {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Gone already when it was renamed, or when the child never wrote it.
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+impl CacheDir {
+    /// Creates the directory if need be (mode 0700), checks that only this user can write there, and sweeps
+    /// what killed hosts left.
+    ///
+    /// # Errors
+    /// [`CacheError`] says how to mend it.
+    pub fn open(path: &Path) -> Result<Self, CacheError> {
+        let unusable = |source| CacheError::Unusable {
+            path: path.to_owned(),
+            source,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(path)
+            .map_err(unusable)?;
+        let path = path.canonicalize().map_err(unusable)?;
+        let metadata = fs::metadata(&path).map_err(unusable)?;
+        let user = rustix::process::geteuid().as_raw();
+        if metadata.uid() != user {
+            return Err(CacheError::Owner {
+                path,
+                owner: metadata.uid(),
+                user,
+            });
+        }
+        if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+            return Err(CacheError::Writable {
+                path,
+                mode: metadata.mode() & 0o7777,
+            });
+        }
+        let cache = Self {
+            path,
+            temporaries: AtomicU64::new(0),
+            fingerprints: [fingerprint(KINDS[0])?, fingerprint(KINDS[1])?],
+        };
+        cache.sweep(SystemTime::now()).map_err(unusable)?;
+        Ok(cache)
+    }
+
+    /// The directory, symlinks resolved.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn sweep(&self, now: SystemTime) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if !entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(TEMP_PREFIX.as_bytes())
+            {
+                continue;
+            }
+            let age = entry.metadata().and_then(|metadata| metadata.modified());
+            if age.is_ok_and(|made| now.duration_since(made).is_ok_and(|age| age > TEMP_AGE_MAX)) {
+                fs::remove_file(entry.path()).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// A name that no other deployment or host uses.
+    pub(super) fn temporary(&self) -> Temporary {
+        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
+        let nanos = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
+        Temporary(self.path.join(format!(
+            "{TEMP_PREFIX}{}-{nanos}-{number}",
+            std::process::id()
+        )))
+    }
+
+    /// The image of an artifact, if a sound one is there. Unsound entries are reported and removed.
+    pub(super) fn find(&self, artifact: &Digest) -> Option<Verified> {
+        KINDS.into_iter().find_map(|kind| {
+            let index = self.index_path(artifact, kind);
+            match self.verify(artifact, kind, &index) {
+                Ok(verified) => Some(verified),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => {
+                    tracing::warn!(%artifact, %error, "a compiled component in the cache is damaged; compiling it again");
+                    fs::remove_file(&index).ok();
+                    None
+                }
+            }
+        })
+    }
+
+    fn verify(&self, artifact: &Digest, kind: engine::Kind, index: &Path) -> io::Result<Verified> {
+        let mut text = String::new();
+        open_own(index)?
+            .take(INDEX_BYTES_MAX)
+            .read_to_string(&mut text)?;
+        let made: Made = serde_json::from_str(&text)?;
+        if made.artifact != *artifact || made.kind.engine() != kind {
+            return Err(io::Error::other("the index is about another artifact"));
+        }
+        let image = self.image_path(&made.image);
+        // An index without its image is damage, not absence: it has to be removed.
+        let mut file =
+            open_own(&image).map_err(|error| io::Error::other(format!("image: {error}")))?;
+        let (digest, bytes) = Digest::of_reader(&mut file)?;
+        if digest != made.image || bytes != made.image_bytes {
+            fs::remove_file(&image).ok();
+            return Err(io::Error::other(
+                "the image's bytes are not those that were compiled",
+            ));
+        }
+        Ok(Verified { file, made })
+    }
+
+    /// Makes an image that the child wrote part of the cache.
+    pub(super) fn keep(&self, image: &Temporary, made: &Made) -> io::Result<()> {
+        fs::rename(image.path(), self.image_path(&made.image))?;
+        let index = self.temporary();
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(IMAGE_MODE)
+            .open(index.path())?;
+        file.write_all(serde_json::to_string(made)?.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(
+            index.path(),
+            self.index_path(&made.artifact, made.kind.engine()),
+        )?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Forgets an image that the engine refuses although its bytes are right.
+    pub(super) fn forget(&self, made: &Made) {
+        fs::remove_file(self.index_path(&made.artifact, made.kind.engine())).ok();
+        fs::remove_file(self.image_path(&made.image)).ok();
+    }
+
+    fn index_path(&self, artifact: &Digest, kind: engine::Kind) -> PathBuf {
+        let [sync, concurrent] = &self.fingerprints;
+        let fingerprint = match kind {
+            engine::Kind::Sync => sync,
+            engine::Kind::Concurrent => concurrent,
+        };
+        self.path
+            .join(format!("{}-{fingerprint}.json", artifact.hex()))
+    }
+
+    fn image_path(&self, image: &Digest) -> PathBuf {
+        self.path.join(format!("{}.cwasm", image.hex()))
+    }
+}
+
+/// Part of a file's name, whatever the engine's own is written like.
+fn fingerprint(kind: engine::Kind) -> Result<String, CacheError> {
+    let fingerprint = engine::fingerprint(kind).map_err(|error| CacheError::Engine {
+        source: Reasons::new(error.chain().map(ToString::to_string)),
+    })?;
+    let mut hex = Digest::of(fingerprint.as_bytes()).hex();
+    hex.truncate(FINGERPRINT_HEX);
+    Ok(hex)
+}
+
+/// Opens a regular file of this user that nobody else has access to; never follows a symlink.
+fn open_own(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(format!(
+            "the file belongs to user {}",
+            metadata.uid()
+        )));
+    }
+    if metadata.mode() & FILE_ACCESS_BY_OTHERS != 0 {
+        return Err(io::Error::other(format!(
+            "others have access to the file (mode {:o})",
+            metadata.mode() & 0o7777
+        )));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;
