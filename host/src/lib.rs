@@ -1,1 +1,15 @@
+//! Skep: one process that hosts many services, each an isolated WebAssembly component.
 
+pub mod admin;
+pub mod capability;
+pub mod cgi;
+pub mod cli;
+pub mod config;
+pub mod deploy;
+pub mod engine;
+pub mod fault;
+pub mod host;
+mod pool;
+pub mod registry;
+pub mod request;
+pub mod telemetry;

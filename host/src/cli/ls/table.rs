@@ -1,0 +1,242 @@
+//! Services as a table for people.
+
+use std::os::fd::AsFd;
+
+use super::Service;
+use crate::cli::style::{Tone, harmless, paint};
+
+const HEADINGS: [&str; 9] = [
+    "SERVICE",
+    "STATE",
+    "REVISION",
+    "DIGEST",
+    "KIND",
+    "IN-FLIGHT",
+    "REQUESTS",
+    "FAULTS",
+    "P99",
+];
+/// Columns that hold numbers, which stand to the right.
+const RIGHT: [bool; HEADINGS.len()] = [false, false, true, false, false, true, true, true, true];
+const GAP: &str = "  ";
+const INDENT: &str = "    ";
+const DIGEST_DIGITS: usize = 12;
+const WIDTH_DEFAULT: usize = 100;
+/// Narrower than this, wrapping helps nobody.
+const WIDTH_MIN: usize = 40;
+
+/// Columns that there are for text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Width(usize);
+
+impl Width {
+    /// The terminal's, or a sensible one if `stream` is none.
+    pub(super) fn of(stream: &impl AsFd) -> Self {
+        let columns =
+            rustix::termios::tcgetwinsize(stream).map_or(0, |size| usize::from(size.ws_col));
+        Self(if columns == 0 {
+            WIDTH_DEFAULT
+        } else {
+            columns.max(WIDTH_MIN)
+        })
+    }
+}
+
+pub(super) fn render(services: &[Service], width: Width, colours: bool) -> String {
+    if services.is_empty() {
+        return "no services yet: drop a component into the host's folder\n".to_owned();
+    }
+    let rows: Vec<[String; HEADINGS.len()]> = services.iter().map(cells).collect();
+    let widths: [usize; HEADINGS.len()] = std::array::from_fn(|column| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([HEADINGS[column].len()]).max().unwrap_or(0)
+    });
+    let mut table = line(
+        &HEADINGS.map(str::to_owned),
+        &widths,
+        [Tone::Strong; HEADINGS.len()],
+        colours,
+    );
+    for (service, row) in services.iter().zip(&rows) {
+        let mut tones = [Tone::Plain; HEADINGS.len()];
+        tones[1] = state_tone(&service.state);
+        tones[3] = Tone::Faint;
+        if service.faults > 0 {
+            tones[7] = Tone::Bad;
+        }
+        table.push_str(&line(row, &widths, tones, colours));
+        if let Some(error) = &service.error {
+            for line in wrap(
+                &format!("error: {}", harmless(error)),
+                width.0 - INDENT.len(),
+            ) {
+                table.push_str(&format!("{INDENT}{}\n", paint(&line, Tone::Bad, colours)));
+            }
+        }
+    }
+    table
+}
+
+fn cells(service: &Service) -> [String; HEADINGS.len()] {
+    let dash = || "-".to_owned();
+    let digest = service
+        .digest
+        .as_deref()
+        .map(|digest| digest.strip_prefix("sha256:").unwrap_or(digest));
+    let state = if service.deploying && service.state == "ready" {
+        "ready (deploying)"
+    } else {
+        &service.state
+    };
+    let in_flight = match service.queued {
+        0 => service.in_flight.to_string(),
+        queued => format!("{}+{queued}", service.in_flight),
+    };
+    [
+        harmless(&service.name),
+        harmless(state),
+        service
+            .revision
+            .map_or_else(dash, |revision| revision.to_string()),
+        digest.map_or_else(dash, |digest| {
+            harmless(&digest.chars().take(DIGEST_DIGITS).collect::<String>())
+        }),
+        service.kind.as_deref().map_or_else(dash, harmless),
+        in_flight,
+        service.requests.to_string(),
+        service.faults.to_string(),
+        service.p99_ms.map_or_else(dash, milliseconds),
+    ]
+}
+
+/// Three digits at most before the unit.
+fn milliseconds(ms: f64) -> String {
+    match ms {
+        ms if ms < 1.0 => format!("{:.0}us", ms * 1e3),
+        ms if ms < 10.0 => format!("{ms:.1}ms"),
+        ms if ms < 1e3 => format!("{ms:.0}ms"),
+        ms => format!("{:.1}s", ms / 1e3),
+    }
+}
+
+fn state_tone(state: &str) -> Tone {
+    match state {
+        "ready" => Tone::Good,
+        "compiling" | "retiring" => Tone::Underway,
+        "failed" => Tone::Bad,
+        _ => Tone::Plain,
+    }
+}
+
+fn line(
+    cells: &[String; HEADINGS.len()],
+    widths: &[usize; HEADINGS.len()],
+    tones: [Tone; HEADINGS.len()],
+    colours: bool,
+) -> String {
+    let mut line = String::new();
+    for (column, cell) in cells.iter().enumerate() {
+        let fill = " ".repeat(widths[column] - cell.chars().count());
+        let cell = paint(cell, tones[column], colours);
+        let gap = if column == 0 { "" } else { GAP };
+        line.push_str(gap);
+        line.push_str(&if RIGHT[column] {
+            fill + &cell
+        } else {
+            cell + &fill
+        });
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
+}
+
+/// Breaks text between words; a word that is too long stands on a line of its own.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn services() -> Vec<Service> {
+        let hello = Service {
+            name: "hello".into(),
+            state: "ready".into(),
+            revision: Some(12),
+            digest: Some("sha256:0123456789abcdef0123456789abcdef".into()),
+            kind: Some("wasi:http 0.2".into()),
+            in_flight: 3,
+            queued: 2,
+            requests: 123_456,
+            faults: 1,
+            p99_ms: Some(1.25),
+            ..Service::default()
+        };
+        let broken = Service {
+            name: "my-broken-service".into(),
+            state: "failed".into(),
+            error: Some("the file is not a valid WebAssembly binary: build it again with current tools:\nunexpected \u{1b}[2J end".into()),
+            ..Service::default()
+        };
+        vec![hello, broken]
+    }
+
+    #[test]
+    fn columns_line_up_and_errors_wrap_below_their_service() {
+        assert_eq!(
+            render(&services(), Width(60), false),
+            "\
+SERVICE            STATE   REVISION  DIGEST        KIND           IN-FLIGHT  REQUESTS  FAULTS    P99
+hello              ready         12  0123456789ab  wasi:http 0.2        3+2    123456       1  1.2ms
+my-broken-service  failed         -  -             -                      0         0       0      -
+    error: the file is not a valid WebAssembly binary: build
+    it again with current tools: unexpected \\u{1b}[2J end
+"
+        );
+    }
+
+    #[test]
+    fn colours_do_not_move_columns() {
+        let plain = render(&services(), Width(60), false);
+        let mut painted = render(&services(), Width(60), true);
+        assert!(
+            painted.contains("\x1b[32mready\x1b[0m") && painted.contains("\x1b[31mfailed\x1b[0m")
+        );
+        for code in [
+            "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m",
+        ] {
+            painted = painted.replace(code, "");
+        }
+        let trimmed = |text: &str| {
+            text.lines()
+                .map(|line| line.trim_end().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(trimmed(&painted), trimmed(&plain));
+    }
+
+    #[test]
+    fn nothing_served_is_said_so() {
+        assert!(render(&[], Width(80), false).starts_with("no services yet"));
+    }
+
+    #[test]
+    fn durations_have_a_fitting_unit() {
+        let shown = [0.25, 1.25, 12.5, 999.4, 10_000.0].map(milliseconds);
+        assert_eq!(shown, ["250us", "1.2ms", "12ms", "999ms", "10.0s"]);
+    }
+}

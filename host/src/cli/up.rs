@@ -1,0 +1,224 @@
+//! `skep up`: starts the host, says where it listens, and ends it in order.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use indicatif::ProgressBar;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::{self, Handle};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::signals::Signals;
+use crate::admin::Admin;
+use crate::config::{self, ConfigError, HostConfig, Overrides};
+use crate::deploy::Deployer;
+use crate::deploy::arrive::{Intake, Pace, Watch};
+use crate::deploy::board::State;
+use crate::deploy::compile::{CacheDir, CacheError, Compiler, Launch};
+use crate::host::{Core, Gateway, busy_runtime};
+use crate::telemetry::log::{self, LogError, LogGuard};
+
+mod progress;
+mod signals;
+
+/// Threads that accept, deploy and answer operators; none of them runs guests.
+const CONTROL_THREADS: usize = 2;
+
+/// Arguments of `skep up`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A folder of drop-ins, a skep.toml, or one .wasm that is served at / [default: ./services]
+    path: Option<PathBuf>,
+    /// Where the gateway listens; repeatable; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<SocketAddr>,
+    /// Where the admin API listens [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// The folder of what must survive a restart [default: .skep beside PATH]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The folder of compiled components [default: cache in the state folder]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// A skep.toml with the host's settings, for a PATH that is none itself
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Why the host did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// The configuration can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log can't be set up.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The folder of compiled components can't be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The operating system refuses threads or signals.
+    #[error("the host's threads can't be started")]
+    Threads(#[source] io::Error),
+    /// A listener or the instance pool can't be had.
+    #[error(transparent)]
+    Start(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Runs the host until a signal ends it.
+///
+/// # Errors
+/// When it can't start.
+pub fn run(args: Args) -> Result<ExitCode, UpError> {
+    let overrides = Overrides {
+        config: args.config,
+        listen: args.listen,
+        admin: args.admin,
+        state: args.state,
+        cache: args.cache,
+    };
+    // The services that a skep.toml lists are the watcher's to read.
+    let (config, _) = config::host::load(args.path.as_deref(), overrides)?;
+    let bar = ProgressBar::hidden();
+    let log = log::start(&config.log, bar.clone())?;
+    raise_descriptor_limit();
+    let lanes = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let control = runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("skep-control")
+        .enable_all()
+        .build()
+        .map_err(UpError::Threads)?;
+    let busy = busy_runtime(lanes).map_err(UpError::Threads)?;
+    let ended = control.block_on(host(config, lanes, busy.handle().clone(), &log, bar));
+    // What is left is cut: waiting for it here could take for ever.
+    control.shutdown_background();
+    busy.shutdown_background();
+    ended
+}
+
+async fn host(
+    config: HostConfig,
+    lanes: usize,
+    busy_lane: Handle,
+    log: &LogGuard,
+    bar: ProgressBar,
+) -> Result<ExitCode, UpError> {
+    // Before anything says that the host is there: whoever reads that may send a signal.
+    let mut signals = Signals::listen().map_err(UpError::Threads)?;
+    let (first_scan, scanned) = watch::channel(false);
+    let core = Core::new(config, Handle::current(), busy_lane, scanned).map_err(start_failed)?;
+    let gateway = Arc::new(
+        Gateway::open(core.clone(), lanes)
+            .await
+            .map_err(start_failed)?,
+    );
+    let admin = Admin::open(core.clone(), gateway.clone(), log.dropped())
+        .await
+        .map_err(start_failed)?;
+    let deployer = Deployer::new(core.clone(), compiler(&core)?);
+    announce(&gateway.addresses, admin.address);
+
+    let (watch, batches) =
+        Watch::start(Intake::of(&core.config), Pace::default()).map_err(UpError::Threads)?;
+    let deploying = AbortOnDropHandle::new(tokio::spawn(deployer.run(batches, first_scan)));
+    let settling = AbortOnDropHandle::new(tokio::spawn(report_first_scan(core.clone())));
+    progress::show(&core, bar);
+
+    let signal = signals.stop(|| watch.rescan()).await;
+    tracing::info!(
+        signal = signal.name,
+        "draining; another signal ends the host at once"
+    );
+    drop((watch, deploying, settling));
+    tokio::select! {
+        biased;
+        second = signals.stop(|| {}) => {
+            tracing::warn!(signal = second.name, connections = gateway.connections(), "ended at once");
+            Ok(second.exit_code())
+        }
+        () = drain(&gateway, &admin) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn compiler(core: &Core) -> Result<Compiler, UpError> {
+    let cache = CacheDir::open(&core.config.cache)?;
+    let (settings, engines) = (core.config.compile.clone(), core.engines.clone());
+    Compiler::new(cache, settings, engines, Launch::this_program()).map_err(UpError::Threads)
+}
+
+fn start_failed(error: anyhow::Error) -> UpError {
+    UpError::Start(error.into())
+}
+
+/// The first lines of standard output; scripts and tests wait for them.
+fn announce(listening: &[SocketAddr], admin: SocketAddr) {
+    let mut lines: String = listening
+        .iter()
+        .map(|address| format!("listening http://{address}\n"))
+        .collect();
+    lines.push_str(&format!("admin http://{admin}\n"));
+    let mut output = io::stdout().lock();
+    if let Err(error) = output
+        .write_all(lines.as_bytes())
+        .and_then(|()| output.flush())
+    {
+        tracing::warn!(%error, "standard output does not take the addresses");
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let listening: Vec<String> = listening.iter().map(ToString::to_string).collect();
+    tracing::info!(version, listening = listening.join(","), admin = %admin, "the host listens");
+}
+
+/// Every connection takes a descriptor; the soft limit is there for programs that use `select`.
+fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    match setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    ) {
+        Ok(()) => tracing::debug!(before = ?current, now = ?maximum, "limit of open files raised"),
+        Err(error) => {
+            tracing::warn!(%error, limit = ?current, "the limit of open files could not be raised")
+        }
+    }
+}
+
+async fn report_first_scan(core: Arc<Core>) {
+    let mut scanned = core.first_scan.clone();
+    if scanned.wait_for(|done| *done).await.is_ok() {
+        let reports = core.board.reports();
+        let ready = reports
+            .values()
+            .filter(|report| report.state == State::Ready)
+            .count();
+        let failed = reports.len() - ready;
+        tracing::info!(ready, failed, "the first scan is done with");
+    }
+}
+
+/// The admin API says that the host drains until there is nothing left to say.
+async fn drain(gateway: &Gateway, admin: &Admin) {
+    if gateway.drain().await {
+        tracing::info!("drained");
+    } else {
+        let connections = gateway.connections();
+        tracing::warn!(
+            connections,
+            "connections were still open after [timeouts] drain and were cut"
+        );
+    }
+    admin.close().await;
+}
