@@ -1,0 +1,7 @@
+//! Returns without a response.
+
+use fixtures::p2::{IncomingRequest, ResponseOutparam};
+
+fixtures::serve_p2!(handle);
+
+fn handle(_request: IncomingRequest, _out: ResponseOutparam) {}

@@ -1,0 +1,26 @@
+//! Fetches `?url=` and relays the status and the body. What failed is answered with 502 and the error's name
+//! in the header `x-fetch-error`.
+
+use fixtures::p2::{self, Body, Fields, IncomingRequest, ResponseOutparam, outgoing};
+use fixtures::query;
+
+fixtures::serve_p2!(handle);
+
+fn handle(request: IncomingRequest, out: ResponseOutparam) {
+    let url = query::get(&p2::target(&request), "url").unwrap_or_default();
+    match outgoing::begin(&url).and_then(outgoing::finish) {
+        Ok(response) => {
+            let mut body = Body::start(out, response.status(), Fields::new());
+            let incoming = response.consume().unwrap();
+            if outgoing::read(incoming, |chunk| body.write(chunk)) {
+                body.finish(None);
+            }
+        }
+        Err(error) => {
+            let headers = Fields::new();
+            let name = format!("{error:?}");
+            headers.append("x-fetch-error", name.as_bytes()).unwrap();
+            p2::respond(out, 502, headers, &format!("{name}\n"));
+        }
+    }
+}
