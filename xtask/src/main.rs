@@ -1,1 +1,46 @@
-fn main(){}
+//! `cargo xtask`: what a checkout needs beyond `cargo build`.
+//!
+//! Everything here calls the tools a developer would call by hand and prints what it calls when that fails.
+
+#![allow(clippy::print_stdout, reason = "a chore talks to the terminal")]
+#![allow(clippy::print_stderr, reason = "a chore talks to the terminal")]
+
+mod command;
+mod demo;
+mod guests;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Make sure that the Rust toolchain can compile guests
+    Setup,
+    /// Build every guest to target/guests
+    Guests,
+    /// Build everything and run the host on examples/hello
+    Demo(demo::Options),
+    /// Run all that proves the project: format, lints, unit, end-to-end, documentation
+    Test,
+}
+
+fn main() -> ExitCode {
+    let result = match Chore::parse() {
+        Chore::Setup => setup::run(),
+        Chore::Guests => guests::run(),
+        Chore::Demo(options) => demo::run(&options),
+        Chore::Test => test::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
