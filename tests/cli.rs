@@ -1,0 +1,6 @@
+//! What is typed: each verb, what it says and how it ends.
+
+mod check;
+mod ls;
+mod readme;
+mod up;

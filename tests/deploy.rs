@@ -1,0 +1,16 @@
+//! A deployment's way, seen from outside.
+
+mod broken;
+mod cache;
+mod compile_limits;
+mod conflicts;
+mod crash;
+mod drop_in;
+mod files;
+mod half_written;
+mod in_flight;
+mod links;
+mod manifests;
+mod rescan;
+mod start;
+mod swaps;

@@ -1,0 +1,29 @@
+//! A guest can take down its own request and nothing else: every fault guest beside a healthy service.
+
+mod bad_status;
+mod calls_itself;
+mod endless_background;
+mod endless_body;
+mod endless_loop;
+mod endless_start;
+mod exit;
+mod fill_memory;
+mod find_memory;
+mod illegal_headers;
+mod many_headers;
+mod many_requests;
+mod memory;
+mod memory_growth;
+mod memory_many;
+mod no_response;
+mod panic_p3;
+mod partial_then_trap;
+mod shares;
+mod sleep;
+mod stack_overflow;
+mod stdout_flood;
+mod trap;
+mod under_load;
+mod unreachable;
+mod wrong_length_long;
+mod wrong_length_short;

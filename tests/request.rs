@@ -1,0 +1,22 @@
+//! A request's way, seen from outside.
+
+mod body_limit;
+mod cgi;
+mod connection;
+mod disconnect;
+mod drain;
+mod echo;
+mod egress;
+mod environment;
+mod forwarded;
+mod framing;
+mod hello;
+mod hop_by_hop;
+mod instances;
+mod large_body;
+mod malformed;
+mod problem;
+mod queue;
+mod request_log;
+mod routing;
+mod slow_client;

@@ -1,0 +1,170 @@
+//! How many requests an instance serves in its life and at once.
+//!
+//! An instance that computes for a tick of the clock gets no more requests, and on a machine that does other work too a
+//! tick is soon over: a life can be shorter than it may be, so these tests go on until they have seen a whole one.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use http::Request;
+
+use crate::support::client::streamed;
+use crate::support::wait::until;
+use crate::support::{Host, guest, probe};
+
+/// Requests after which a whole life should have been seen.
+const ASKED_MAX: u32 = 2000;
+
+/// Asks one after the other how many requests the instance has served, until one has served `last` and another has
+/// begun; the greatest number there was.
+async fn until_served(host: &Host, last: u64) -> u64 {
+    let mut connection = host.connect().await;
+    let (mut before, mut greatest) = (0, 0);
+    for _ in 0..ASKED_MAX {
+        let answer = connection.get("/a").await;
+        let served = answer.text().split_whitespace().next().unwrap();
+        let served: u64 = served.parse().unwrap();
+        assert!(
+            served == 1 || served == before + 1,
+            "{served} after {before}"
+        );
+        greatest = served.max(greatest);
+        if before == last && served == 1 {
+            return greatest;
+        }
+        before = served;
+        // The instance is free once the guest is done with the request.
+        host.works_on("a", 0).await;
+    }
+    panic!("no instance served {last} requests; the most were {greatest}");
+}
+
+/// What the admin API says of the service's instances: alive, requests in a life, requests at once.
+async fn instances(host: &Host) -> (u64, u64, u64) {
+    let detail = host.admin("/v1/services/a").await.json();
+    let number = |name: &str| detail["instances"][name].as_u64().unwrap();
+    let alive = number("claims_in_use") / number("claims_per_instance");
+    (alive, number("reuse"), number("concurrency"))
+}
+
+#[tokio::test]
+async fn a_proxy_of_0_2_is_fresh_for_each_request() {
+    let host = Host::with("a", probe("counter")).start().await;
+    let mut connection = host.connect().await;
+    for _ in 0..20 {
+        assert_eq!(connection.get("/a").await.text(), "1\n");
+    }
+    assert_eq!(instances(&host).await.1, 1);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn an_instance_serves_as_many_requests_as_the_manifest_says() {
+    for kind in ["counter", "counter_p3"] {
+        let host = Host::with("a", probe(kind))
+            .manifest("a", "[instances]\nreuse = 3\n")
+            .start()
+            .await;
+        assert_eq!(until_served(&host, 3).await, 3);
+        host.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_of_0_3_serves_128_requests_in_an_instance_16_at_once() {
+    let host = Host::with("a", probe("counter_p3")).start().await;
+    assert_eq!(until_served(&host, 128).await, 128);
+    let (_, reuse, at_once) = instances(&host).await;
+    assert_eq!((reuse, at_once), (128, 16));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_of_0_3_can_be_fresh_for_each_request() {
+    let host = Host::with("a", probe("counter_p3"))
+        .manifest("a", "[instances]\nreuse = 1\n")
+        .start()
+        .await;
+    let answers = join_all((0..20).map(|_| host.get("/a?ms=20"))).await;
+    assert!(
+        answers.iter().all(|answer| answer.text() == "1 1\n"),
+        "{answers:?}"
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn an_instance_takes_as_many_requests_at_once_as_the_manifest_says() {
+    const AT_ONCE: u64 = 3;
+    let host = Host::with("a", guest("echo"))
+        .manifest("a", "[instances]\nconcurrency = 3\n")
+        .start()
+        .await;
+    until("an instance to take three at once", async || {
+        let mut held = Vec::new();
+        let mut alive = Vec::new();
+        for number in 1..=AT_ONCE + 1 {
+            let (mut upload, body) = streamed();
+            let mut reply = host.open(Request::post("/a").body(body).unwrap()).await;
+            assert!(upload.send("held").await);
+            assert_eq!(reply.chunk().await.unwrap(), "held");
+            held.push((upload, reply));
+            let (now, ..) = instances(&host).await;
+            assert!(
+                now >= number.div_ceil(AT_ONCE),
+                "{now} instances hold {number}"
+            );
+            alive.push(now);
+        }
+        // All go on side by side, the last first.
+        for (upload, mut reply) in held.into_iter().rev() {
+            drop(upload);
+            assert_eq!(reply.chunk().await, None);
+        }
+        host.works_on("a", 0).await;
+        until("the full instances to be gone", async || {
+            (instances(&host).await.0 <= 1).then_some(())
+        })
+        .await;
+        (alive == [1, 1, 1, 2]).then_some(())
+    })
+    .await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn requests_inside_one_instance_wait_side_by_side() {
+    let host = Host::with("a", probe("counter_p3"))
+        .manifest("a", "[limits]\ntimeout = \"60s\"\n")
+        .start()
+        .await;
+    let answers = join_all((0..8).map(|_| host.get("/a?ms=1000"))).await;
+    let inside = answers
+        .iter()
+        .map(|answer| answer.text().trim().split_once(' ').unwrap().1.to_owned());
+    // The first to leave has seen the others.
+    let seen: BTreeSet<String> = inside.collect();
+    assert!(seen.len() > 1, "{seen:?}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn an_instance_without_work_is_let_go() {
+    let host = Host::with("a", probe("counter"))
+        .manifest("a", "[instances]\nreuse = 1000\n")
+        .start()
+        .await;
+    let mut connection = host.connect().await;
+    until("an instance to be kept", async || {
+        connection.get("/a").await;
+        host.works_on("a", 0).await;
+        (instances(&host).await.0 == 1).then_some(())
+    })
+    .await;
+    until("the idle instance to be gone", async || {
+        (instances(&host).await.0 == 0).then_some(())
+    })
+    .await;
+    assert_eq!(host.get("/a").await.text(), "1\n");
+    host.stop().await;
+}

@@ -1,0 +1,22 @@
+//! What tests are written with: a host to run, clients to ask it, its log to wait for.
+
+pub(crate) mod answer;
+pub(crate) mod client;
+pub(crate) mod deploying;
+pub(crate) mod guests;
+pub(crate) mod host;
+pub(crate) mod load;
+pub(crate) mod log;
+mod process;
+pub(crate) mod program;
+pub(crate) mod rogue;
+pub(crate) mod service;
+pub(crate) mod setup;
+mod turn;
+pub(crate) mod verb;
+pub(crate) mod wait;
+pub(crate) mod wire;
+
+pub(crate) use answer::Answer;
+pub(crate) use guests::{fault, guest, probe};
+pub(crate) use host::Host;

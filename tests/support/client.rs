@@ -1,0 +1,181 @@
+//! Clients: HTTP/1.1 and HTTP/2 on connections of a test's own.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures::channel::mpsc;
+use futures::{SinkExt, StreamExt};
+use http::{Request, Version};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::Frame;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::answer::{Answer, Reply};
+use super::wait::within;
+
+/// What a request carries.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// No body.
+pub(crate) fn empty() -> Body {
+    Empty::new().boxed_unsync()
+}
+
+/// A body of known length.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).boxed_unsync()
+}
+
+/// A body that is sent as the test goes on, and ends when the sender is dropped.
+pub(crate) fn streamed() -> (Upload, Body) {
+    let (sender, frames) = mpsc::channel(0);
+    (
+        Upload(sender),
+        StreamBody::new(frames.map(Ok)).boxed_unsync(),
+    )
+}
+
+/// The sending end of a body.
+#[derive(Debug)]
+pub(crate) struct Upload(mpsc::Sender<Frame<Bytes>>);
+
+impl Upload {
+    /// Sends a part once the connection has taken the one before; false if it takes no more.
+    pub(crate) async fn send(&mut self, bytes: impl Into<Bytes>) -> bool {
+        self.frame(Frame::data(bytes.into())).await
+    }
+
+    /// Sends any frame, trailers say.
+    pub(crate) async fn frame(&mut self, frame: Frame<Bytes>) -> bool {
+        within("a connection to take a part of a body", self.0.send(frame))
+            .await
+            .is_ok()
+    }
+}
+
+/// `GET path`.
+pub(crate) fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(empty()).unwrap()
+}
+
+/// A connection that is kept alive.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: Sender,
+    authority: String,
+    driver: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
+}
+
+impl Connection {
+    /// HTTP/1.1.
+    pub(crate) async fn http1(address: SocketAddr) -> Self {
+        let io = TokioIo::new(connect(address).await);
+        let (sender, driver) = within("HTTP/1.1", http1::handshake(io)).await.unwrap();
+        // An error of the connection is the answers' to report.
+        let driver = tokio::spawn(async move { drop(driver.await) });
+        Self::new(Sender::Http1(sender), address, driver)
+    }
+
+    /// HTTP/2 with prior knowledge.
+    pub(crate) async fn http2(address: SocketAddr) -> Self {
+        let io = TokioIo::new(connect(address).await);
+        let handshake = http2::handshake(TokioExecutor::new(), io);
+        let (sender, driver) = within("HTTP/2", handshake).await.unwrap();
+        // As above.
+        let driver = tokio::spawn(async move { drop(driver.await) });
+        Self::new(Sender::Http2(sender), address, driver)
+    }
+
+    fn new(sender: Sender, address: SocketAddr, driver: tokio::task::JoinHandle<()>) -> Self {
+        let driver = AbortOnDropHandle::new(driver);
+        Self {
+            sender,
+            authority: address.to_string(),
+            driver,
+        }
+    }
+
+    /// Sends a request whose target is a path; resolves when the answer's head is there.
+    ///
+    /// # Errors
+    /// When the connection ends before that.
+    pub(crate) async fn open(&mut self, mut request: Request<Body>) -> hyper::Result<Reply> {
+        let response = match &mut self.sender {
+            Sender::Http1(sender) => {
+                let host = self.authority.parse().unwrap();
+                request
+                    .headers_mut()
+                    .entry(http::header::HOST)
+                    .or_insert(host);
+                within("a connection to be free", sender.ready()).await?;
+                sender.send_request(request).await
+            }
+            Sender::Http2(sender) => {
+                let (mut head, body) = request.into_parts();
+                let host = head.headers.remove(http::header::HOST);
+                let authority = host
+                    .as_ref()
+                    .map_or(&*self.authority, |host| host.to_str().unwrap());
+                let url = format!("http://{authority}{}", head.uri);
+                head.uri = url.parse().unwrap();
+                head.version = Version::HTTP_2;
+                within("a connection to be free", sender.ready()).await?;
+                sender.send_request(Request::from_parts(head, body)).await
+            }
+        };
+        response.map(Reply::new)
+    }
+
+    /// Sends a request and takes the whole answer.
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Answer {
+        let what = format!("an answer to {} {}", request.method(), request.uri());
+        let reply = within(&what, self.open(request)).await;
+        reply
+            .unwrap_or_else(|error| panic!("{what}: {error:?}"))
+            .finish()
+            .await
+    }
+
+    /// `GET path`.
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.send(get(path)).await
+    }
+
+    /// Waits until the connection has ended.
+    pub(crate) async fn ended(self) {
+        within("a connection to end", self.driver).await.unwrap();
+    }
+
+    /// Sends the connection's only request.
+    pub(super) async fn once(mut self, request: Request<Body>) -> Reply {
+        let what = format!(
+            "the head of an answer to {} {}",
+            request.method(),
+            request.uri()
+        );
+        let reply = within(&what, self.open(request)).await;
+        let mut reply = reply.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        reply.connection = Some(self.driver);
+        reply
+    }
+}
+
+/// A connection without a client on it.
+pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
+    let stream = within("a connection", TcpStream::connect(address))
+        .await
+        .unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}

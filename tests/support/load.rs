@@ -1,0 +1,226 @@
+//! Load: requests at a fixed rate whose answers are timed, and floods that only press.
+//!
+//! Each load has a thread of its own, so that the test's work and the other loads don't slow its clock.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Answer;
+use super::client::{self, Connection};
+
+/// Kept-alive connections of a steady load: enough that a slow answer does not hold up the next request.
+const CONNECTIONS: usize = 16;
+/// Floods run behind everything else: what they take of the processor is not the host's doing.
+const FLOOD_NICE: i32 = 19;
+
+/// What came of a load.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    /// From the moment a request was due to the last byte of its answer, also when it could not be sent in time.
+    pub(crate) durations: Vec<Duration>,
+    /// What was wrong with the answers that were not as they should be.
+    pub(crate) errors: Vec<String>,
+}
+
+impl Figures {
+    /// The time within which all but one in a hundred were answered.
+    pub(crate) fn p99(&self) -> Duration {
+        let mut sorted = self.durations.clone();
+        sorted.sort_unstable();
+        assert!(!sorted.is_empty(), "no answers; errors: {:?}", self.errors);
+        sorted[(sorted.len() * 99 / 100).min(sorted.len() - 1)]
+    }
+}
+
+/// Says what is wrong with an answer.
+pub(crate) type Check = fn(&Answer) -> Result<(), String>;
+
+/// Takes any answer that is 200 and whole.
+pub(crate) fn whole_200(answer: &Answer) -> Result<(), String> {
+    let fine = answer.status() == 200 && answer.cut.is_none();
+    if fine {
+        Ok(())
+    } else {
+        Err(format!("{answer:?}"))
+    }
+}
+
+/// Requests at a fixed rate, sent when they are due, whatever became of those before.
+#[derive(Debug)]
+pub(crate) struct Load {
+    stopped: CancellationToken,
+    figures: Arc<Mutex<Figures>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Load {
+    /// `GET path`, `rate` times a second.
+    pub(crate) fn steady(gateway: SocketAddr, path: &str, rate: u32, check: Check) -> Self {
+        let stopped = CancellationToken::new();
+        let figures = Arc::new(Mutex::new(Figures::default()));
+        let path = path.to_owned();
+        let (ends, figures_of_thread) = (stopped.clone(), figures.clone());
+        let thread = on_a_thread(async move {
+            let schedule = Schedule {
+                start: Instant::now(),
+                rate,
+                next: AtomicU32::new(0),
+            };
+            let worker = || work(gateway, &path, &schedule, check, &figures_of_thread, &ends);
+            join_all((0..CONNECTIONS).map(|_| worker())).await;
+        });
+        Self {
+            stopped,
+            figures,
+            thread: Some(thread),
+        }
+    }
+
+    /// What came since the load began, or since this was last asked.
+    pub(crate) fn take(&self) -> Figures {
+        std::mem::take(&mut *lock(&self.figures))
+    }
+
+    /// Ends the load, finishing what is under way; what came since figures were last taken.
+    pub(crate) fn stop(mut self) -> Figures {
+        self.stopped.cancel();
+        self.thread
+            .take()
+            .unwrap()
+            .join()
+            .expect("the load does not panic");
+        self.take()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stopped.cancel();
+    }
+}
+
+struct Schedule {
+    start: Instant,
+    rate: u32,
+    next: AtomicU32,
+}
+
+impl Schedule {
+    /// When the next request is due.
+    fn take(&self) -> Instant {
+        let number = self.next.fetch_add(1, Relaxed);
+        self.start + Duration::from_secs(1) * number / self.rate
+    }
+}
+
+async fn work(
+    gateway: SocketAddr,
+    path: &str,
+    schedule: &Schedule,
+    check: Check,
+    figures: &Mutex<Figures>,
+    stopped: &CancellationToken,
+) {
+    let mut kept = None;
+    loop {
+        let due = schedule.take();
+        if stopped
+            .run_until_cancelled(sleep_until(due))
+            .await
+            .is_none()
+        {
+            return;
+        }
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => Connection::http1(gateway).await,
+        };
+        let verdict = match connection.open(client::get(path)).await {
+            Ok(reply) => {
+                let answer = reply.finish().await;
+                if answer.header("connection") != Some("close") {
+                    kept = Some(connection);
+                }
+                check(&answer)
+            }
+            Err(error) => Err(format!("no answer: {error:?}")),
+        };
+        let mut figures = lock(figures);
+        match verdict {
+            Ok(()) => figures.durations.push(due.elapsed()),
+            Err(error) => {
+                kept = None;
+                figures.errors.push(error);
+            }
+        }
+    }
+}
+
+/// As many requests as the host answers, on a few connections, whatever the answers are.
+#[derive(Debug)]
+pub(crate) struct Flood {
+    stopped: CancellationToken,
+    thread: JoinHandle<BTreeMap<String, u32>>,
+}
+
+impl Flood {
+    /// `GET path` over and over, `at_once` at a time. Bodies are taken as they come and forgotten.
+    pub(crate) fn of(gateway: SocketAddr, path: &str, at_once: usize) -> Self {
+        let stopped = CancellationToken::new();
+        let path = path.to_owned();
+        let ends = stopped.clone();
+        let thread = on_a_thread(async move {
+            let thread = rustix::thread::gettid();
+            rustix::process::setpriority_process(Some(thread), FLOOD_NICE).unwrap();
+            let outcomes = Mutex::new(BTreeMap::new());
+            let press = async || {
+                while let Some(outcome) = ends.run_until_cancelled(ask(gateway, &path)).await {
+                    *lock(&outcomes).entry(outcome).or_default() += 1;
+                }
+            };
+            join_all((0..at_once).map(|_| press())).await;
+            outcomes.into_inner().unwrap()
+        });
+        Self { stopped, thread }
+    }
+
+    /// Hangs up; how often each outcome came: a status, and whether the answer was cut.
+    pub(crate) fn stop(self) -> BTreeMap<String, u32> {
+        self.stopped.cancel();
+        self.thread.join().expect("the flood does not panic")
+    }
+}
+
+async fn ask(gateway: SocketAddr, path: &str) -> String {
+    let mut connection = Connection::http1(gateway).await;
+    let Ok(mut reply) = connection.open(client::get(path)).await else {
+        return "closed".to_owned();
+    };
+    let status = reply.head.status.as_u16();
+    if reply.drain().await {
+        status.to_string()
+    } else {
+        format!("{status} cut")
+    }
+}
+
+fn on_a_thread<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    std::thread::spawn(move || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap().block_on(future)
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
