@@ -1,0 +1,114 @@
+//! Seats in instances: who gets one, and what becomes of an instance when they are given up.
+
+use super::*;
+
+fn instances(requests: u32, at_once: u32) -> Instances {
+    Instances {
+        reuse: Reuse { requests, at_once },
+        open: Mutex::default(),
+        cut: AtomicBool::new(false),
+    }
+}
+
+/// A request's two ends in an instance that serves nobody else.
+pub(crate) fn alone() -> (Seat, Claimant) {
+    let (seat, claimant, _) = instances(1, 1).create();
+    (seat, claimant)
+}
+
+#[test]
+fn an_instance_takes_so_many_at_once_and_so_many_in_all() {
+    let instances = instances(3, 2);
+    let (first, held, _queue) = instances.create();
+    let (second, _) = instances.find_seat().unwrap();
+    assert!(instances.find_seat().is_none(), "two are inside");
+    drop(first);
+    let (third, _) = instances.find_seat().unwrap();
+    assert!(Arc::ptr_eq(&third.instance, &held.instance));
+    assert!(held.instance.is_closed());
+    drop((second, third));
+    assert!(instances.find_seat().is_none(), "it has had three");
+    assert!(instances.open().is_empty());
+}
+
+#[test]
+fn what_is_never_reused_is_never_offered() {
+    let instances = instances(1, 1);
+    let (_seat, claimant, _queue) = instances.create();
+    assert!(claimant.instance.is_closed());
+    assert!(instances.find_seat().is_none());
+}
+
+#[test]
+fn an_instance_that_was_given_up_gets_no_more_requests() {
+    let instances = instances(128, 16);
+    let (seat, claimant, _queue) = instances.create();
+    claimant.abandon();
+    assert!(instances.find_seat().is_none());
+    assert!(claimant.instance.load().unattended.is_some());
+    drop(seat);
+    let load = claimant.instance.load();
+    assert_eq!((load.in_flight, load.abandoned), (0, 0));
+}
+
+#[test]
+fn counts_come_out_even_however_a_request_ends() {
+    for (release_first, seat_first) in [(true, true), (true, false), (false, true), (false, false)]
+    {
+        let instances = instances(128, 16);
+        let (seat, claimant, _queue) = instances.create();
+        let (_other, _stays) = instances.find_seat().unwrap();
+        if seat_first {
+            drop(seat);
+            claimant.release();
+            claimant.abandon();
+        } else if release_first {
+            claimant.release();
+            claimant.release();
+            claimant.abandon();
+            drop(seat);
+        } else {
+            claimant.abandon();
+            claimant.abandon();
+            claimant.release();
+            drop(seat);
+        }
+        let load = claimant.instance.load();
+        assert_eq!((load.in_flight, load.abandoned, load.released), (1, 0, 0));
+        assert!(load.unattended.is_none(), "one request is attended to");
+    }
+}
+
+#[test]
+fn a_caller_that_hangs_up_ends_an_instance_that_works_for_it_alone() {
+    let (_seat, claimant) = alone();
+    claimant.hang_up();
+    assert_eq!(claimant.instance.load().abandoned, 1);
+
+    let shared = instances(128, 16);
+    let (_seat, claimant, _queue) = shared.create();
+    claimant.hang_up();
+    assert_eq!(claimant.instance.load().released, 1);
+    assert!(!claimant.instance.is_closed());
+}
+
+#[test]
+fn only_the_first_reason_counts() {
+    let (_seat, claimant) = alone();
+    claimant.instance.ends(Cause::CpuDeadline.into());
+    drop(Ending::of(&claimant.instance));
+    assert_eq!(claimant.instance.fault().unwrap().cause, Cause::CpuDeadline);
+}
+
+#[test]
+fn an_instance_whose_task_is_dropped_ended_by_a_fault_and_one_that_is_done_did_not() {
+    let (_seat, claimant) = alone();
+    drop(Ending::of(&claimant.instance));
+    assert_eq!(
+        claimant.instance.fault().unwrap().cause,
+        Cause::WallDeadline
+    );
+    let (_seat, claimant) = alone();
+    Ending::of(&claimant.instance).well();
+    assert!(claimant.instance.fault().is_none());
+}
