@@ -24,6 +24,7 @@ mod stack_overflow;
 mod stdout_flood;
 mod trap;
 mod under_load;
+mod unfinished_body;
 mod unreachable;
 mod wrong_length_long;
 mod wrong_length_short;

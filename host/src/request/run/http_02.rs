@@ -11,6 +11,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 
 use super::instances::Ending;
 use super::state::{self, State};
@@ -104,10 +105,11 @@ async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Job) -
     let fit = match result {
         Ok(()) => {
             reply.send(Err(Cause::NoResponse.into()));
-            if let Some(seat) = &seat {
+            let unfinished = abort_unfinished(store);
+            if let Some(seat) = seat.as_ref().filter(|_| !unfinished) {
                 seat.finish();
             }
-            true
+            !unfinished
         }
         Err(error) => {
             let fault = life.fault(&error, store.data(), Cause::GuestTrapped);
@@ -118,6 +120,19 @@ async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Job) -
     };
     drop((seat, guards));
     fit
+}
+
+/// Cuts every body that the guest has left unfinished, of which there should be none: when the store goes, it would
+/// look as if it were whole.
+fn abort_unfinished(store: &mut Store<State>) -> bool {
+    let mut any = false;
+    let left = store.data_mut().http().table.iter_mut();
+    for body in left.filter_map(|resource| resource.downcast_mut::<HostOutgoingBody>()) {
+        let (nothing, _) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1);
+        std::mem::replace(body, nothing).abort();
+        any = true;
+    }
+    any
 }
 
 /// Answers once; what comes later is ignored.
