@@ -23,8 +23,8 @@ const PHASE: Duration = Duration::from_millis(250);
 /// Pairs of a quiet and a loud phase for each fault guest.
 const PHASES: usize = 5;
 const RATIO_MAX: f64 = 2.0;
-/// Below this a ratio says more about the machine's scheduler, which the load's own clients share with the host, than
-/// about the host.
+/// A p99 up to this passes whatever the ratio. Too generous for the factor above to be proven by this test: a debug
+/// build and the load's own clients share the machine here.
 const FLOOR: Duration = Duration::from_millis(25);
 
 /// Limits under which each fault comes several times in a phase.
