@@ -1,8 +1,7 @@
 //! Each fault guest in turn under load beside a healthy service, which must not fail once, and whose p99 must stay
 //! within twice that of its quiet phases.
 //!
-//! Quiet and loud phases alternate, and medians over them are compared, so that what else the machine does hits both.
-//! A fault that seems to slow the healthy service is tried again: what the host does it does each time.
+//! Quiet and loud phases alternate, so that what else the machine does hits both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,25 +9,26 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::support::guests::root;
-use crate::support::load::{Flood, Load, whole_200};
+use crate::support::load::{Figures, Load, Pressure, whole_200};
 use crate::support::{Host, fault, guest};
 
-/// How often a fault is tried that seems to slow the healthy service.
-const TRIES: u32 = 5;
 /// Requests a second to the healthy service.
 const RATE: u32 = 400;
-/// Connections that press the rogue.
-const PRESSURE: usize = 2;
+/// Requests a second to the rogue.
+const FAULT_RATE: u32 = 20;
 const PHASE: Duration = Duration::from_millis(250);
 /// Pairs of a quiet and a loud phase for each fault guest.
 const PHASES: usize = 5;
 const RATIO_MAX: f64 = 2.0;
-/// A p99 up to this passes whatever the ratio. Too generous for the factor above to be proven by this test: a debug
-/// build and the load's own clients share the machine here.
-const FLOOR: Duration = Duration::from_millis(25);
+/// A p99 up to this passes whatever the ratio: a tick of the kernel's scheduler, which a thread may have to wait behind
+/// another.
+const FLOOR: Duration = Duration::from_millis(5);
+/// How often a fault is tried that seems to slow the healthy service: what the host does it does each time, what else
+/// the machine does it does not.
+const TRIES: u32 = 3;
 
 /// Limits under which each fault comes several times in a phase.
-const LIMITS: &str = "[limits]\ncpu = \"50ms\"\ntimeout = \"200ms\"\nconcurrency = 8\nqueue = 8\n";
+const LIMITS: &str = "[limits]\ncpu = \"20ms\"\ntimeout = \"150ms\"\nconcurrency = 8\nqueue = 8\n";
 
 #[tokio::test]
 async fn no_fault_guest_under_load_slows_a_healthy_service() {
@@ -65,9 +65,8 @@ async fn no_fault_guest_under_load_slows_a_healthy_service() {
             "{}: the healthy service failed",
             row.name
         );
-        let bound = row.quiet.mul_f64(RATIO_MAX).max(FLOOR);
         assert!(
-            row.loud <= bound,
+            !row.slowed(),
             "{}: the healthy service was slowed: {row}",
             row.name
         );
@@ -115,39 +114,32 @@ async fn try_to_slow(host: &Host, load: &Load, name: &str) -> Row {
 
 /// Alternates quiet and loud phases.
 async fn press(host: &Host, load: &Load, name: &str) -> Row {
-    let (mut quiet, mut loud) = (Vec::new(), Vec::new());
+    let (mut quiet, mut loud) = (Figures::default(), Figures::default());
     let mut outcomes = BTreeMap::new();
-    let mut errors = Vec::new();
     let path = format!("/{}", name.replace('_', "-"));
     // What came between two faults' phases counts for errors alone.
-    errors.extend(load.take().errors);
+    let mut errors = load.take().errors;
     for _ in 0..PHASES {
         sleep(PHASE).await;
-        let figures = load.take();
-        quiet.push(figures.p99());
-        errors.extend(figures.errors);
+        quiet.extend(load.take());
 
-        let flood = Flood::of(host.gateway, &path, PRESSURE);
+        let pressure = Pressure::steady(host.gateway, &path, FAULT_RATE);
         sleep(PHASE).await;
-        let figures = load.take();
-        loud.push(figures.p99());
-        errors.extend(figures.errors);
-        for (outcome, count) in flood.stop() {
+        loud.extend(load.take());
+        for (outcome, count) in pressure.stop() {
             *outcomes.entry(outcome).or_default() += count;
         }
     }
+    let [quiet_p99, loud_p99] = [&quiet, &loud].map(Figures::p99);
+    errors.extend(quiet.errors);
+    errors.extend(loud.errors);
     Row {
         name: name.to_owned(),
-        quiet: median(quiet),
-        loud: median(loud),
+        quiet: quiet_p99,
+        loud: loud_p99,
         outcomes,
         errors,
     }
-}
-
-fn median(mut durations: Vec<Duration>) -> Duration {
-    durations.sort_unstable();
-    durations[durations.len() / 2]
 }
 
 fn manifest(name: &str) -> String {

@@ -1,4 +1,4 @@
-//! Load: requests at a fixed rate whose answers are timed, and floods that only press.
+//! Load: requests at a fixed rate, whose answers are timed and checked, or only press.
 //!
 //! Each load has a thread of its own, so that the test's work and the other loads don't slow its clock.
 
@@ -18,19 +18,26 @@ use super::client::{self, Connection};
 
 /// Kept-alive connections of a steady load: enough that a slow answer does not hold up the next request.
 const CONNECTIONS: usize = 16;
-/// Floods run behind everything else: what they take of the processor is not the host's doing.
-const FLOOD_NICE: i32 = 19;
+/// Who only presses runs behind everything else: what it takes of the processor is not the host's doing.
+const PRESSURE_NICE: i32 = 19;
 
 /// What came of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
-    /// From the moment a request was due to the last byte of its answer, also when it could not be sent in time.
+    /// From the moment a request was sent to the last byte of its answer; if no connection was free when the request
+    /// was due, from that moment.
     pub(crate) durations: Vec<Duration>,
     /// What was wrong with the answers that were not as they should be.
     pub(crate) errors: Vec<String>,
 }
 
 impl Figures {
+    /// Adds what came later.
+    pub(crate) fn extend(&mut self, later: Self) {
+        self.durations.extend(later.durations);
+        self.errors.extend(later.errors);
+    }
+
     /// The time within which all but one in a hundred were answered.
     pub(crate) fn p99(&self) -> Duration {
         let mut sorted = self.durations.clone();
@@ -69,11 +76,7 @@ impl Load {
         let path = path.to_owned();
         let (ends, figures_of_thread) = (stopped.clone(), figures.clone());
         let thread = on_a_thread(async move {
-            let schedule = Schedule {
-                start: Instant::now(),
-                rate,
-                next: AtomicU32::new(0),
-            };
+            let schedule = Schedule::new(rate);
             let worker = || work(gateway, &path, &schedule, check, &figures_of_thread, &ends);
             join_all((0..CONNECTIONS).map(|_| worker())).await;
         });
@@ -114,6 +117,14 @@ struct Schedule {
 }
 
 impl Schedule {
+    fn new(rate: u32) -> Self {
+        Self {
+            start: Instant::now(),
+            rate,
+            next: AtomicU32::new(0),
+        }
+    }
+
     /// When the next request is due.
     fn take(&self) -> Instant {
         let number = self.next.fetch_add(1, Relaxed);
@@ -132,6 +143,7 @@ async fn work(
     let mut kept = None;
     loop {
         let due = schedule.take();
+        let in_time = Instant::now() < due;
         if stopped
             .run_until_cancelled(sleep_until(due))
             .await
@@ -139,6 +151,8 @@ async fn work(
         {
             return;
         }
+        // A timer's delay is the client's own.
+        let began = if in_time { Instant::now() } else { due };
         let mut connection = match kept.take() {
             Some(connection) => connection,
             None => Connection::http1(gateway).await,
@@ -155,7 +169,7 @@ async fn work(
         };
         let mut figures = lock(figures);
         match verdict {
-            Ok(()) => figures.durations.push(due.elapsed()),
+            Ok(()) => figures.durations.push(began.elapsed()),
             Err(error) => {
                 kept = None;
                 figures.errors.push(error);
@@ -164,29 +178,37 @@ async fn work(
     }
 }
 
-/// As many requests as the host answers, on a few connections, whatever the answers are.
+/// Requests at a fixed rate whatever the answers are, each on a connection of its own.
 #[derive(Debug)]
-pub(crate) struct Flood {
+pub(crate) struct Pressure {
     stopped: CancellationToken,
     thread: JoinHandle<BTreeMap<String, u32>>,
 }
 
-impl Flood {
-    /// `GET path` over and over, `at_once` at a time. Bodies are taken as they come and forgotten.
-    pub(crate) fn of(gateway: SocketAddr, path: &str, at_once: usize) -> Self {
+impl Pressure {
+    /// `GET path`, `rate` times a second. A request that can't be sent when it is due, since all before it are still
+    /// under way, is left out. Bodies are taken as they come and forgotten.
+    pub(crate) fn steady(gateway: SocketAddr, path: &str, rate: u32) -> Self {
         let stopped = CancellationToken::new();
         let path = path.to_owned();
         let ends = stopped.clone();
         let thread = on_a_thread(async move {
             let thread = rustix::thread::gettid();
-            rustix::process::setpriority_process(Some(thread), FLOOD_NICE).unwrap();
+            rustix::process::setpriority_process(Some(thread), PRESSURE_NICE).unwrap();
+            let schedule = Schedule::new(rate);
             let outcomes = Mutex::new(BTreeMap::new());
-            let press = async || {
-                while let Some(outcome) = ends.run_until_cancelled(ask(gateway, &path)).await {
-                    *lock(&outcomes).entry(outcome).or_default() += 1;
+            let press = async || loop {
+                let due = schedule.take();
+                if due < Instant::now() {
+                    continue;
                 }
+                sleep_until(due).await;
+                let outcome = ask(gateway, &path).await;
+                *lock(&outcomes).entry(outcome).or_default() += 1;
             };
-            join_all((0..at_once).map(|_| press())).await;
+            let all = join_all((0..CONNECTIONS).map(|_| press()));
+            // It ends only by being told to.
+            drop(ends.run_until_cancelled(all).await);
             outcomes.into_inner().unwrap()
         });
         Self { stopped, thread }
@@ -195,7 +217,7 @@ impl Flood {
     /// Hangs up; how often each outcome came: a status, and whether the answer was cut.
     pub(crate) fn stop(self) -> BTreeMap<String, u32> {
         self.stopped.cancel();
-        self.thread.join().expect("the flood does not panic")
+        self.thread.join().expect("the pressure does not panic")
     }
 }
 

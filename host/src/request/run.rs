@@ -194,7 +194,9 @@ fn start(
     let (seat, claimant, queue) = revision.instances.create();
     job.seat = Some(seat);
     let instance = claimant.instance.clone();
-    let meter = Arc::new(Meter::billed_to(standing.traffic.cpu_total()));
+    let heavy = revision.instances.are_heavy();
+    let meter = Arc::new(Meter::billed_to(standing.traffic.cpu_total(), heavy));
+    let of_revision = revision.clone();
     let life = Life {
         core: core.clone(),
         revision,
@@ -205,7 +207,10 @@ fn start(
     let future = Box::pin(life.live(job, queue));
     // An instance that computes for long gets no more requests: they would wait for it.
     let busy = instance.clone();
-    let metered = Metered::new(core, meter, future, move || busy.shut());
+    let metered = Metered::new(core, meter, future, move || {
+        of_revision.instances.found_heavy(true);
+        busy.shut();
+    });
     let task = tokio::spawn(metered);
     instance.started(task.abort_handle());
     claimant
@@ -224,7 +229,11 @@ struct Life {
 // However the instance's task ends, an abort and a panic included, nobody is seated there any more.
 impl Drop for Life {
     fn drop(&mut self) {
-        self.revision.instances.close(&self.instance);
+        let instances = &self.revision.instances;
+        instances.close(&self.instance);
+        if self.meter.is_busy() {
+            instances.found_heavy(self.meter.computed_for_long());
+        }
     }
 }
 

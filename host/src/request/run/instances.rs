@@ -1,6 +1,9 @@
 //! The live instances of a revision: which one takes a request, and how one is put down.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +38,8 @@ pub(crate) struct Instances {
     pub(crate) reuse: Reuse,
     open: Mutex<Vec<Arc<Instance>>>,
     cut: AtomicBool,
+    /// Whether the newest instance that ended, or that went to the busy lane, computed for long.
+    heavy: AtomicBool,
 }
 
 /// The host's handle on one instance, whose task owns the store.
@@ -118,6 +123,7 @@ impl Instances {
             },
             open: Mutex::default(),
             cut: AtomicBool::new(false),
+            heavy: AtomicBool::new(false),
         }
     }
 
@@ -205,6 +211,16 @@ impl Instances {
 
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.load(SeqCst)
+    }
+
+    /// Whether the next instance is likely to compute for long.
+    pub(crate) fn are_heavy(&self) -> bool {
+        self.heavy.load(Relaxed)
+    }
+
+    /// Whether an instance computed for long.
+    pub(crate) fn found_heavy(&self, heavy: bool) {
+        self.heavy.store(heavy, Relaxed);
     }
 
     fn open(&self) -> MutexGuard<'_, Vec<Arc<Instance>>> {

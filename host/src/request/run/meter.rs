@@ -1,8 +1,8 @@
 //! A guest's CPU time: measured, limited, and moved out of the way of the others.
 //!
 //! A guest starts on the lane of its request. Once it has computed for an epoch tick without a pause it moves to the
-//! busy lane, whose threads the operating system schedules behind all others, and stays there: short requests never
-//! wait for a long one. A guest whose thread was kept from running has not computed: on a machine that is short of
+//! busy lane, whose threads the operating system schedules behind all others, and stays there; the revision's next
+//! guest starts there, until one turns out to be short. So short requests hardly ever wait for a long one. A guest whose thread was kept from running has not computed: on a machine that is short of
 //! processors the wall's clock alone would move every guest.
 
 use std::pin::Pin;
@@ -42,11 +42,18 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// A meter whose reading is added to `total`, in nanoseconds, when the instance ends.
-    pub(crate) fn billed_to(total: Arc<AtomicU64>) -> Self {
+    /// A meter whose reading is added to `total`, in nanoseconds, when the instance ends. The guest starts on the busy
+    /// lane if it is `busy` from the start.
+    pub(crate) fn billed_to(total: Arc<AtomicU64>, busy: bool) -> Self {
         let mut meter = Self::default();
         meter.total = total;
+        meter.busy = busy.into();
         meter
+    }
+
+    /// Whether what was used so far is more than what a guest may use on a request's lane.
+    pub(crate) fn computed_for_long(&self) -> bool {
+        self.used() >= EPOCH_TICK
     }
 
     /// Allows `cpu` more, for one more request.
@@ -206,9 +213,11 @@ impl Future for Metered {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         if let Place::Here(future) = &mut this.place {
-            let poll = this.meter.charge(|| future.as_mut().poll(cx));
-            if poll.is_ready() || !this.meter.is_busy() {
-                return poll;
+            if !this.meter.is_busy() {
+                let poll = this.meter.charge(|| future.as_mut().poll(cx));
+                if poll.is_ready() || !this.meter.is_busy() {
+                    return poll;
+                }
             }
             if let Some(moves) = this.moves.take() {
                 moves();
@@ -302,7 +311,7 @@ mod tests {
     #[test]
     fn what_an_instance_used_is_billed_when_it_ends() {
         let total = Arc::new(AtomicU64::new(1));
-        let meter = Meter::billed_to(total.clone());
+        let meter = Meter::billed_to(total.clone(), false);
         meter.charge(|| {
             let started = Instant::now();
             while started.elapsed() < EPOCH_TICK {}

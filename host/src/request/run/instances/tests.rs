@@ -7,6 +7,7 @@ fn instances(requests: u32, at_once: u32) -> Instances {
         reuse: Reuse { requests, at_once },
         open: Mutex::default(),
         cut: AtomicBool::new(false),
+        heavy: AtomicBool::new(false),
     }
 }
 
