@@ -2,22 +2,25 @@
 //!
 //! Everything is prepared before anything is changed; then one pointer is swapped; then the old revision is stopped. A
 //! failure on the way leaves what runs untouched and is reported on the board.
+//!
+//! One task decides for all deployments, what goes on meanwhile is prepared in others. Whatever is ready at a moment is
+//! published in one snapshot; a candidate that fits only beside another's newest one waits for it.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
+use skep_policy::fit::Misfit;
 use skep_policy::name::ServiceName;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
 use self::arrive::{Batch, Candidate, Change};
 use self::compile::{CompileError, Compiled, Compiler};
 use self::desk::{Desk, Turn};
 use crate::fault::Fault;
 use crate::host::Core;
-use crate::registry::{PublishError, Revision};
+use crate::registry::Revision;
 use crate::telemetry;
 
 pub mod arrive;
@@ -42,7 +45,7 @@ pub enum DeployError {
     Health(#[source] Fault),
     /// Its routes or limits don't fit beside the other services.
     #[error(transparent)]
-    Publish(#[from] PublishError),
+    Misfit(#[from] Misfit),
     /// The host is at fault.
     #[error("the host failed at deploying it, which is a bug; the log has more")]
     Panicked,
@@ -52,9 +55,28 @@ pub enum DeployError {
 pub struct Deployer {
     core: Arc<Core>,
     compiler: Compiler,
-    /// Held while a snapshot is published for a service, so that what was superseded is never published.
-    desk: Mutex<Desk>,
     numbers: Mutex<HashMap<ServiceName, u64>>,
+}
+
+/// A candidate that has become a revision, and may take its service's place.
+#[derive(Debug, Clone)]
+struct Prepared {
+    revision: Arc<Revision>,
+    compiled: Arc<Compiled>,
+}
+
+/// What came of preparing a candidate.
+struct Outcome {
+    name: ServiceName,
+    turn: Turn,
+    result: Result<Prepared, DeployError>,
+}
+
+/// The task that decides: what it works on, and where outcomes are sent to.
+struct Decider {
+    deployer: Arc<Deployer>,
+    desk: Desk,
+    outcomes: mpsc::UnboundedSender<Outcome>,
 }
 
 impl Deployer {
@@ -63,7 +85,6 @@ impl Deployer {
         Arc::new(Self {
             core,
             compiler,
-            desk: Mutex::default(),
             numbers: Mutex::default(),
         })
     }
@@ -75,91 +96,40 @@ impl Deployer {
         mut batches: mpsc::Receiver<Batch>,
         first_scan: watch::Sender<bool>,
     ) {
-        let mut at_start = Some((Vec::new(), first_scan));
-        while let Some(Batch { changes, settled }) = batches.recv().await {
-            let tasks = changes.into_iter().filter_map(|change| self.take(change));
-            match &mut at_start {
-                None => tasks.for_each(drop),
-                Some((all, _)) => all.extend(tasks),
+        let (sender, mut outcomes) = mpsc::unbounded_channel();
+        let mut decider = Decider {
+            deployer: self,
+            desk: Desk::default(),
+            outcomes: sender,
+        };
+        // The newest deployment of those that were there at the start.
+        let mut last_of_start = None;
+        loop {
+            tokio::select! {
+                batch = batches.recv() => {
+                    let Some(Batch { changes, settled }) = batch else { return };
+                    decider.take(changes);
+                    if settled && last_of_start.is_none() {
+                        last_of_start = Some(decider.desk.last_turn());
+                    }
+                }
+                Some(outcome) = outcomes.recv() => {
+                    decider.note(outcome);
+                    while let Ok(outcome) = outcomes.try_recv() {
+                        decider.note(outcome);
+                    }
+                }
             }
-            if let Some((all, first_scan)) = at_start.take_if(|_| settled) {
-                // Not joined: it ends with the last of the tasks.
-                drop(tokio::spawn(async move {
-                    // A task that a newer deployment has replaced is over as well.
-                    drop(futures::future::join_all(all).await);
-                    first_scan.send_replace(true);
-                }));
+            decider.publish();
+            decider.retry();
+            if last_of_start.is_some_and(|turn| !decider.desk.works_on_any_up_to(turn)) {
+                first_scan.send_if_modified(|done| !std::mem::replace(done, true));
             }
-        }
-    }
-
-    fn take(self: &Arc<Self>, change: Change) -> Option<JoinHandle<()>> {
-        let mut desk = self.desk();
-        match change {
-            Change::Upsert(candidate) => self.begin(&mut desk, *candidate),
-            Change::Remove(name) => {
-                desk.clear(&name);
-                self.remove(&name);
-                self.retry(&mut desk);
-                None
-            }
-            Change::Broken(name, error) => {
-                desk.clear(&name);
-                self.refuse(&name, &*error);
-                None
-            }
-        }
-    }
-
-    /// Routes are claimed here, one candidate after the other, so that of two that claim the same the first has them.
-    fn begin(self: &Arc<Self>, desk: &mut Desk, candidate: Candidate) -> Option<JoinHandle<()>> {
-        let name = candidate.config.name.clone();
-        if desk.works_on(&candidate) {
-            return None;
-        }
-        desk.clear(name.as_ref());
-        if promote::runs(&self.core.registry, &candidate) {
-            self.core.board.confirmed(name.as_ref());
-            return None;
-        }
-        self.core.board.compiling(name.as_ref(), &candidate);
-        let config = Arc::new(candidate.config.clone());
-        if let Err(error) = promote::announce(&self.core, &config) {
-            self.refuse(name.as_ref(), &error);
-            desk.set_aside(candidate);
-            return None;
-        }
-        let turn = desk.turn();
-        let task = tokio::spawn(self.clone().carry(turn, candidate.clone()));
-        desk.put(candidate, turn, task.abort_handle());
-        Some(task)
-    }
-
-    async fn carry(self: Arc<Self>, turn: Turn, candidate: Candidate) {
-        let prepared = AssertUnwindSafe(self.prepare(&candidate))
-            .catch_unwind()
-            .await
-            .unwrap_or(Err(DeployError::Panicked));
-        let mut desk = self.desk();
-        let name = candidate.config.name.as_ref();
-        if !desk.finish(name, turn) {
-            return;
-        }
-        let promoted = prepared.and_then(|(revision, compiled)| {
-            self.promote(revision, &compiled)
-                .inspect_err(|_| desk.set_aside(candidate.clone()))
-        });
-        match promoted {
-            Ok(()) => self.retry(&mut desk),
-            Err(error) => self.refuse(name, &error),
         }
     }
 
     /// The script, up to the swap. Cancelled at any await, it leaves what runs untouched.
-    async fn prepare(
-        &self,
-        candidate: &Candidate,
-    ) -> Result<(Arc<Revision>, Compiled), DeployError> {
+    async fn prepare(&self, candidate: &Candidate) -> Result<Prepared, DeployError> {
         let config = Arc::new(candidate.config.clone());
         let compiled = self.compiler.compile(&candidate.artifact).await?;
         let (program, claims) = link::link(&self.core.engines, &compiled, &config)?;
@@ -169,36 +139,10 @@ impl Deployer {
         crate::request::run::probe(&self.core, revision.clone())
             .await
             .map_err(DeployError::Health)?;
-        Ok((revision, compiled))
-    }
-
-    /// The script, from the swap on.
-    fn promote(&self, revision: Arc<Revision>, compiled: &Compiled) -> Result<(), DeployError> {
-        let replaced = promote::publish(&self.core.registry, revision.clone())?;
-        self.core.board.promoted(&revision, compiled);
-        retire::retire(&self.core, replaced);
-        Ok(())
-    }
-
-    /// Begins again with what other services stood in the way of and no longer do.
-    fn retry(self: &Arc<Self>, desk: &mut Desk) {
-        for candidate in desk.take_aside() {
-            let name = candidate.config.name.as_ref();
-            match promote::fits(&self.core, &candidate.config) {
-                // Not joined: it is on the desk.
-                Ok(()) => drop(self.begin(desk, candidate)),
-                Err(error) => {
-                    self.core
-                        .board
-                        .still_refused(name, telemetry::chain(&error));
-                    desk.set_aside(candidate);
-                }
-            }
-        }
-    }
-
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(Prepared {
+            revision,
+            compiled: Arc::new(compiled),
+        })
     }
 
     fn next_number(&self, name: &ServiceName) -> u64 {
@@ -215,23 +159,214 @@ impl Deployer {
         tracing::error!(service = name, error, "deployment refused");
     }
 
-    fn remove(&self, name: &str) {
-        self.core.board.removed(name);
-        match promote::remove(&self.core.registry, name) {
-            Ok(Some(revision)) => {
-                tracing::info!(
-                    service = name,
-                    revision = revision.number,
-                    "service removed"
-                );
-                retire::retire(&self.core, Some(revision));
-            }
-            Ok(None) => {}
-            Err(error) => tracing::error!(
-                service = name,
-                error = telemetry::chain(&error),
-                "service could not be removed"
-            ),
+    /// The script, after the swap.
+    fn promoted(self: &Arc<Self>, prepared: &[Prepared], replaced: Vec<Arc<Revision>>) {
+        for Prepared { revision, compiled } in prepared {
+            self.core.board.promoted(revision, compiled);
         }
+        for revision in replaced {
+            retire::retire(&self.core, revision);
+        }
+    }
+
+    fn remove(&self, names: &[&str]) {
+        for name in names {
+            self.core.board.removed(name);
+        }
+        match promote::remove(&self.core.registry, names) {
+            Ok(removed) => {
+                for revision in removed {
+                    let service = revision.config.name.as_ref();
+                    let number = revision.number;
+                    tracing::info!(service, revision = number, "service removed");
+                    retire::retire(&self.core, revision);
+                }
+            }
+            Err(error) => {
+                let error = telemetry::chain(&error);
+                tracing::error!(services = ?names, error, "services could not be removed");
+            }
+        }
+    }
+}
+
+impl Decider {
+    /// Removals make room, so they come first.
+    fn take(&mut self, changes: Vec<Change>) {
+        let mut candidates = Vec::new();
+        let mut gone = Vec::new();
+        for change in changes {
+            match change {
+                Change::Upsert(candidate) => candidates.push(*candidate),
+                Change::Remove(name) => {
+                    self.desk.clear(&name);
+                    gone.push(name);
+                }
+                Change::Broken(name, error) => {
+                    self.desk.clear(&name);
+                    self.deployer.refuse(&name, &*error);
+                }
+            }
+        }
+        if !gone.is_empty() {
+            let names: Vec<&str> = gone.iter().map(String::as_str).collect();
+            self.deployer.remove(&names);
+        }
+        let core = self.deployer.core.clone();
+        candidates.retain(|candidate| {
+            if self.desk.works_on(candidate) {
+                return false;
+            }
+            let name = candidate.config.name.as_ref();
+            self.desk.clear(name);
+            let runs = promote::runs(&core.registry, candidate);
+            if runs {
+                core.board.confirmed(name);
+            }
+            !runs
+        });
+        let (fitting, misfits) = self.sort_out(candidates);
+        for (candidate, misfit) in misfits {
+            let name = candidate.config.name.as_ref();
+            core.board.compiling(name, &candidate);
+            self.deployer.refuse(name, &misfit);
+            self.desk.set_aside(candidate);
+        }
+        self.begin(fitting);
+    }
+
+    /// Which candidates fit beside what stands when all that is under way has been published. Found out before anything
+    /// is compiled, so that of two that claim the same route one has it, however long each takes.
+    fn sort_out(&self, candidates: Vec<Candidate>) -> (Vec<Candidate>, Vec<(Candidate, Misfit)>) {
+        let registry = &self.deployer.core.registry;
+        let snapshot = registry.snapshot();
+        let mut stands = promote::stands(&snapshot);
+        self.desk.overlay(&mut stands);
+        let configs = candidates.iter().map(|candidate| &candidate.config);
+        let mut misfits = promote::misfits(registry, &stands, configs);
+        let mut sorted = (Vec::new(), Vec::new());
+        for candidate in candidates {
+            match misfits.remove(&candidate.config.name) {
+                None => sorted.0.push(candidate),
+                Some(misfit) => sorted.1.push((candidate, misfit)),
+            }
+        }
+        sorted
+    }
+
+    fn begin(&mut self, candidates: Vec<Candidate>) {
+        let core = &self.deployer.core;
+        let configs = candidates.iter();
+        let configs: Vec<_> = configs
+            .map(|candidate| Arc::new(candidate.config.clone()))
+            .collect();
+        promote::reserve(&core.registry, &configs);
+        for candidate in candidates {
+            let name = candidate.config.name.clone();
+            core.board.compiling(name.as_ref(), &candidate);
+            let turn = self.desk.turn();
+            let (deployer, outcomes) = (self.deployer.clone(), self.outcomes.clone());
+            let of_task = candidate.clone();
+            let task = tokio::spawn(async move {
+                let result = AssertUnwindSafe(deployer.prepare(&of_task))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or(Err(DeployError::Panicked));
+                // Nobody listens any more when the host stops.
+                drop(outcomes.send(Outcome { name, turn, result }));
+            });
+            self.desk.put(candidate, turn, task.abort_handle());
+        }
+    }
+
+    fn note(&mut self, Outcome { name, turn, result }: Outcome) {
+        if !self.desk.is_current(&name, turn) {
+            return;
+        }
+        match result {
+            Ok(prepared) => self.desk.prepared(&name, prepared),
+            Err(error) => {
+                self.desk.finish(&name);
+                self.deployer.refuse(name.as_ref(), &error);
+            }
+        }
+    }
+
+    /// Publishes all that is ready in one snapshot. If that can't be, as much of it as fits; the rest waits for
+    /// candidates that are under way, or is refused.
+    fn publish(&mut self) {
+        loop {
+            let ready = self.desk.ready();
+            if ready.is_empty() || self.swap(&ready).is_ok() {
+                return;
+            }
+            let registry = &self.deployer.core.registry;
+            let snapshot = registry.snapshot();
+            let configs = ready.iter().map(|prepared| &*prepared.revision.config);
+            let misfits = promote::misfits(registry, &promote::stands(&snapshot), configs);
+            let fits = |prepared: &Prepared| !misfits.contains_key(&prepared.revision.config.name);
+            let fitting: Vec<Prepared> = ready.iter().filter(|one| fits(one)).cloned().collect();
+            let refused = match self.swap(&fitting) {
+                Ok(()) if !fitting.is_empty() => continue,
+                Ok(()) => self.hopeless(misfits),
+                Err(misfit) => {
+                    let names = fitting.iter().map(|one| one.revision.config.name.clone());
+                    names.map(|name| (name, misfit.clone())).collect()
+                }
+            };
+            if refused.is_empty() {
+                return;
+            }
+            for (name, misfit) in refused {
+                self.deployer.refuse(name.as_ref(), &misfit);
+                if let Some(candidate) = self.desk.finish(&name) {
+                    self.desk.set_aside(candidate);
+                }
+            }
+        }
+    }
+
+    fn swap(&mut self, prepared: &[Prepared]) -> Result<(), Misfit> {
+        let revisions = prepared.iter().map(|prepared| prepared.revision.clone());
+        let revisions: Vec<_> = revisions.collect();
+        let replaced = promote::publish(&self.deployer.core.registry, &revisions)?;
+        for revision in &revisions {
+            self.desk.finish(&revision.config.name);
+        }
+        self.deployer.promoted(prepared, replaced);
+        Ok(())
+    }
+
+    /// Those that no candidate under way can make room for.
+    fn hopeless(
+        &self,
+        misfits: impl IntoIterator<Item = (ServiceName, Misfit)>,
+    ) -> Vec<(ServiceName, Misfit)> {
+        let waits = |name: &ServiceName, misfit: &Misfit| {
+            self.desk.prepares()
+                && misfit
+                    .blocker(name)
+                    .is_some_and(|other| self.desk.awaits(other))
+        };
+        let misfits = misfits.into_iter();
+        misfits
+            .filter(|(name, misfit)| !waits(name, misfit))
+            .collect()
+    }
+
+    /// Begins again with what other services stood in the way of and no longer do.
+    fn retry(&mut self) {
+        let aside = self.desk.take_aside();
+        if aside.is_empty() {
+            return;
+        }
+        let (fitting, misfits) = self.sort_out(aside);
+        for (candidate, misfit) in misfits {
+            let name = candidate.config.name.as_ref();
+            let board = &self.deployer.core.board;
+            board.still_refused(name, telemetry::chain(&misfit));
+            self.desk.set_aside(candidate);
+        }
+        self.begin(fitting);
     }
 }

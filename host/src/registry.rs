@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use skep_policy::fit::Misfit;
 use skep_policy::name::ServiceName;
-use skep_policy::routes::{RouteConflict, RouteTable};
+use skep_policy::routes::RouteTable;
 use skep_policy::shares::{self, TooManyServices};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -121,17 +122,6 @@ pub struct Snapshot {
     pub services: BTreeMap<ServiceName, Arc<Service>>,
 }
 
-/// Why a change was refused; the snapshot is what it was before.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// Two services claim the same requests.
-    #[error(transparent)]
-    Route(#[from] RouteConflict),
-    /// More instances are asked for than the pool has.
-    #[error(transparent)]
-    Shares(#[from] TooManyServices),
-}
-
 /// Holds the current snapshot.
 #[derive(Debug)]
 pub struct Registry {
@@ -157,6 +147,11 @@ impl Registry {
         self.current.load_full()
     }
 
+    /// Claims on the instance pool in all.
+    pub(crate) fn pool_instances(&self) -> u32 {
+        self.pool_instances
+    }
+
     /// Claims on the instance pool in all, and those held of what no service has to itself.
     pub fn pool_load(&self) -> (u32, u32) {
         (self.pool_instances, self.common.held())
@@ -177,7 +172,7 @@ impl Registry {
     pub fn publish(
         &self,
         change: impl FnOnce(&mut BTreeMap<ServiceName, Arc<Service>>),
-    ) -> Result<Arc<Snapshot>, PublishError> {
+    ) -> Result<Arc<Snapshot>, Misfit> {
         let _one_at_a_time = self
             .publishing
             .lock()

@@ -1,7 +1,11 @@
 //! Two services that claim the same: the one that was there keeps it, both are named, and the other one comes up when
 //! the first lets go.
 
+use crate::support::load::{Load, whole_200};
 use crate::support::{Host, probe};
+
+/// Requests a second.
+const RATE: u32 = 100;
 
 const SHARED: &str = "[[route]]\npath = \"/shared\"\n";
 
@@ -47,6 +51,31 @@ async fn a_running_service_that_claims_anothers_route_runs_on_and_gets_it_when_i
     assert_eq!(host.revision_at("/shared").await, "b");
     assert_eq!(host.revision_at("/own").await, "a");
     host.healed("second").await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn services_that_exchange_routes_do_so_in_one_snapshot() {
+    let route = |path: &str| format!("[[route]]\npath = \"/{path}\"\n");
+    let host = Host::with("first", probe("revision_a"))
+        .manifest("first", &route("x"))
+        .and("second", probe("revision_b"))
+        .manifest("second", &route("y"))
+        .start()
+        .await;
+    let load = Load::steady(host.gateway, "/x", RATE, whole_200);
+    for (revision, [first, second]) in [(2, ["y", "x"]), (3, ["x", "y"])] {
+        // One edit after the other: the first waits for the second.
+        host.put("first.toml", route(first));
+        host.refused_with("first", "service second").await;
+        host.put("second.toml", route(second));
+        host.promoted("first", revision).await;
+        host.promoted("second", revision).await;
+        assert_eq!(host.revision_at(&format!("/{first}")).await, "a");
+        assert_eq!(host.revision_at(&format!("/{second}")).await, "b");
+    }
+    // There was no moment without a service at either path.
+    assert_eq!(load.stop().errors, Vec::<String>::new());
     host.stop().await;
 }
 

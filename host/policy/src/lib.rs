@@ -4,6 +4,7 @@
 //! exhaustively in milliseconds.
 
 pub mod duration;
+pub mod fit;
 pub mod limits;
 pub mod name;
 pub mod nearest;

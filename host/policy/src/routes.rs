@@ -35,6 +35,15 @@ pub struct RouteSpec {
     pub strip_prefix: bool,
 }
 
+/// Requests that a route takes and no other may take with nothing to choose between them: those for one host or any,
+/// one shape of paths, and one method or those that no route names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Takes<'a> {
+    host: Option<&'a HostPattern>,
+    path: &'a [path::Segment],
+    method: Option<&'a Method>,
+}
+
 impl RouteSpec {
     /// What a drop-in without routes of its own gets: `/NAME` and everything below it, prefix stripped.
     #[must_use]
@@ -52,6 +61,19 @@ impl RouteSpec {
             .into_iter()
             .map(|path| Self::any(path, false))
             .collect()
+    }
+
+    /// What no other service's route may take beside this one.
+    pub(crate) fn takes(&self) -> impl Iterator<Item = Takes<'_>> {
+        let methods = match &self.methods {
+            None => vec![None],
+            Some(named) => named.iter().map(Some).collect(),
+        };
+        methods.into_iter().map(|method| Takes {
+            host: self.host.as_ref(),
+            path: self.path.segments(),
+            method,
+        })
     }
 
     fn any(path: PathPattern, strip_prefix: bool) -> Self {

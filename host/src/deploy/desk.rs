@@ -1,30 +1,40 @@
-//! The newest candidate of each service: under way, or set aside until other services make room for it.
+//! The newest candidate of each service: being prepared, ready to be published, or set aside until other services make
+//! room for it.
 //!
-//! Knows nothing of what runs. Whoever holds the desk's lock decides for all deployments.
+//! Knows nothing of what runs.
 
 use std::collections::BTreeMap;
 
+use skep_policy::fit::Routes;
+use skep_policy::name::ServiceName;
 use tokio::task::AbortHandle;
 
+use super::Prepared;
 use super::arrive::Candidate;
 
-/// Tells a deployment from others of the same service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Tells a deployment from others of the same service; later ones are larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn(u64);
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     turns: u64,
-    under_way: BTreeMap<String, UnderWay>,
-    aside: BTreeMap<String, Candidate>,
+    under_way: BTreeMap<ServiceName, UnderWay>,
+    aside: BTreeMap<ServiceName, Candidate>,
 }
 
 #[derive(Debug)]
 struct UnderWay {
     candidate: Candidate,
     turn: Turn,
-    task: AbortHandle,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Preparing(AbortHandle),
+    Ready(Prepared),
 }
 
 impl Desk {
@@ -34,51 +44,103 @@ impl Desk {
         Turn(self.turns)
     }
 
+    /// The newest turn.
+    pub(super) fn last_turn(&self) -> Turn {
+        Turn(self.turns)
+    }
+
+    /// Whether a deployment with this turn or an older one is still under way.
+    pub(super) fn works_on_any_up_to(&self, turn: Turn) -> bool {
+        self.under_way
+            .values()
+            .any(|under_way| under_way.turn <= turn)
+    }
+
     /// Whether exactly this is under way.
     pub(super) fn works_on(&self, candidate: &Candidate) -> bool {
-        let under_way = self.under_way.get(candidate.config.name.as_ref());
+        let under_way = self.under_way.get(&candidate.config.name);
         under_way.is_some_and(|under_way| under_way.candidate == *candidate)
+    }
+
+    /// Whether the service's candidate may still be published.
+    pub(super) fn awaits(&self, name: &ServiceName) -> bool {
+        self.under_way.contains_key(name)
+    }
+
+    /// Whether any candidate is being prepared.
+    pub(super) fn prepares(&self) -> bool {
+        let mut stages = self.under_way.values().map(|under_way| &under_way.stage);
+        stages.any(|stage| matches!(stage, Stage::Preparing(_)))
     }
 
     /// A deployment has begun.
     pub(super) fn put(&mut self, candidate: Candidate, turn: Turn, task: AbortHandle) {
-        let name = candidate.config.name.to_string();
+        let name = candidate.config.name.clone();
+        let stage = Stage::Preparing(task);
         let under_way = UnderWay {
             candidate,
             turn,
-            task,
+            stage,
         };
         self.under_way.insert(name, under_way);
     }
 
-    /// A deployment is prepared or has failed; false if it has been superseded, and then nothing may come of it.
-    pub(super) fn finish(&mut self, name: &str, turn: Turn) -> bool {
-        let is_current = self
-            .under_way
-            .get(name)
-            .is_some_and(|under_way| under_way.turn == turn);
-        if is_current {
-            self.under_way.remove(name);
+    /// Whether a deployment is the newest of its service: else nothing may come of it.
+    pub(super) fn is_current(&self, name: &ServiceName, turn: Turn) -> bool {
+        let under_way = self.under_way.get(name);
+        under_way.is_some_and(|under_way| under_way.turn == turn)
+    }
+
+    /// The candidate can be published.
+    pub(super) fn prepared(&mut self, name: &ServiceName, prepared: Prepared) {
+        if let Some(under_way) = self.under_way.get_mut(name) {
+            under_way.stage = Stage::Ready(prepared);
         }
-        is_current
+    }
+
+    /// All that can be published, in the order of the services' names.
+    pub(super) fn ready(&self) -> Vec<Prepared> {
+        let stages = self.under_way.values().map(|under_way| &under_way.stage);
+        stages
+            .filter_map(|stage| match stage {
+                Stage::Ready(prepared) => Some(prepared.clone()),
+                Stage::Preparing(_) => None,
+            })
+            .collect()
+    }
+
+    /// A deployment is over.
+    pub(super) fn finish(&mut self, name: &ServiceName) -> Option<Candidate> {
+        Some(self.under_way.remove(name)?.candidate)
     }
 
     /// Supersedes what is under way or set aside for a service.
     pub(super) fn clear(&mut self, name: &str) {
-        self.aside.remove(name);
-        if let Some(under_way) = self.under_way.remove(name) {
-            under_way.task.abort();
-        }
+        self.aside.retain(|other, _| other.as_str() != name);
+        self.under_way.retain(|other, under_way| {
+            let superseded = other.as_str() == name;
+            if let (true, Stage::Preparing(task)) = (superseded, &under_way.stage) {
+                task.abort();
+            }
+            !superseded
+        });
+    }
+
+    /// Lays the routes of the candidates that are under way over those of what stands.
+    pub(super) fn overlay<'a>(&'a self, stands: &mut Routes<'a>) {
+        stands.extend(self.under_way.iter().map(|(name, under_way)| {
+            let routes = under_way.candidate.config.routes.as_slice();
+            (name, routes)
+        }));
     }
 
     /// Keeps a candidate that other services stand in the way of.
     pub(super) fn set_aside(&mut self, candidate: Candidate) {
-        let name = candidate.config.name.to_string();
-        self.aside.insert(name, candidate);
+        self.aside.insert(candidate.config.name.clone(), candidate);
     }
 
     /// All that was set aside, in the order of the services' names.
-    pub(super) fn take_aside(&mut self) -> impl Iterator<Item = Candidate> + use<> {
-        std::mem::take(&mut self.aside).into_values()
+    pub(super) fn take_aside(&mut self) -> Vec<Candidate> {
+        std::mem::take(&mut self.aside).into_values().collect()
     }
 }

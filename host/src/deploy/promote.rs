@@ -1,14 +1,14 @@
-//! The swap: a new snapshot in which the new revision answers.
+//! The swap: a new snapshot in which new revisions answer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skep_policy::routes::RouteTable;
-use skep_policy::shares;
+use skep_policy::fit::{self, Misfit, Routes};
+use skep_policy::name::ServiceName;
 
 use super::arrive::Candidate;
 use crate::config::ServiceConfig;
-use crate::host::Core;
-use crate::registry::{PublishError, Registry, Revision, Service};
+use crate::registry::{Registry, Revision, Service, Snapshot};
 
 /// Whether this very candidate is what answers.
 pub(super) fn runs(registry: &Registry, candidate: &Candidate) -> bool {
@@ -21,83 +21,106 @@ pub(super) fn runs(registry: &Registry, candidate: &Candidate) -> bool {
     })
 }
 
-/// Whether a service could be published beside the others as they are now.
-pub(super) fn fits(core: &Core, config: &ServiceConfig) -> Result<(), PublishError> {
-    let snapshot = core.registry.snapshot();
-    let others = snapshot.services.values();
-    let others = others.filter(|service| service.name != config.name);
-    let mut all: Vec<&ServiceConfig> = others.map(|service| &*service.config).collect();
-    all.push(config);
-    RouteTable::build(all.iter().flat_map(|config| {
-        let routes = config.routes.iter();
-        routes.map(|route| (route.clone(), config.name.clone(), ()))
-    }))?;
-    let asked: Vec<u32> = all.iter().map(|config| config.limits.concurrency).collect();
-    shares::divide(core.config.pool.instances, &asked)?;
-    Ok(())
+/// The routes of all services in a snapshot.
+pub(super) fn stands(snapshot: &Snapshot) -> Routes<'_> {
+    let services = snapshot.services.values();
+    services
+        .map(|service| (&service.name, service.config.routes.as_slice()))
+        .collect()
 }
 
-/// Finds out before anything is compiled whether a candidate fits beside the others, and reserves the routes of a
-/// service that has no revision yet, so that its callers are told to come back.
-pub(super) fn announce(core: &Core, config: &Arc<ServiceConfig>) -> Result<(), PublishError> {
-    fits(core, config)?;
-    let registry = &core.registry;
-    registry.publish(|services| {
-        let before = services.get(&config.name);
-        if before.is_some_and(|service| service.revision.is_some()) {
-            return;
+/// Those of `configs` that don't fit beside what `stands` and beside each other.
+pub(super) fn misfits<'a>(
+    registry: &Registry,
+    stands: &Routes<'a>,
+    configs: impl IntoIterator<Item = &'a ServiceConfig>,
+) -> BTreeMap<ServiceName, Misfit> {
+    let configs = configs.into_iter();
+    let candidates = configs
+        .map(|config| (&config.name, config.routes.as_slice()))
+        .collect();
+    let misfits = fit::misfits(registry.pool_instances(), stands, &candidates);
+    misfits
+        .into_iter()
+        .map(|(name, misfit)| (name.clone(), misfit))
+        .collect()
+}
+
+/// Reserves the routes of services that have no revision yet, so that their callers are told to come back. A service
+/// whose routes are another's until that one changes as well has none reserved.
+pub(super) fn reserve(registry: &Registry, configs: &[Arc<ServiceConfig>]) {
+    let snapshot = registry.snapshot();
+    let answers = |config: &ServiceConfig| {
+        let service = snapshot.services.get(&config.name);
+        service.is_some_and(|service| service.revision.is_some())
+    };
+    let new = configs.iter().filter(|config| !answers(config));
+    let new: Vec<&Arc<ServiceConfig>> = new.collect();
+    if new.is_empty() {
+        return;
+    }
+    let misfits = misfits(
+        registry,
+        &stands(&snapshot),
+        new.iter().map(|config| &***config),
+    );
+    let published = registry.publish(|services| {
+        for config in new {
+            if misfits.contains_key(&config.name) {
+                continue;
+            }
+            let before = services.get(&config.name);
+            let standing =
+                before.map_or_else(|| registry.standing(), |service| service.standing.clone());
+            let service = Service {
+                name: config.name.clone(),
+                config: config.clone(),
+                revision: None,
+                standing,
+            };
+            services.insert(config.name.clone(), Arc::new(service));
         }
-        let standing =
-            before.map_or_else(|| registry.standing(), |service| service.standing.clone());
-        let service = Service {
-            name: config.name.clone(),
-            config: config.clone(),
-            revision: None,
-            standing,
-        };
-        services.insert(config.name.clone(), Arc::new(service));
-    })?;
-    Ok(())
+    });
+    if let Err(error) = published {
+        // What was no misfit fits; the services come up all the same.
+        tracing::error!(%error, "routes could not be reserved");
+    }
 }
 
-/// Puts `revision` in the place of the one that answers now, which is returned.
+/// Puts `revisions` in the place of those that answer now, which are returned. All in one snapshot, or none.
 pub(super) fn publish(
     registry: &Registry,
-    revision: Arc<Revision>,
-) -> Result<Option<Arc<Revision>>, PublishError> {
-    let name = revision.config.name.clone();
-    let mut replaced = None;
+    revisions: &[Arc<Revision>],
+) -> Result<Vec<Arc<Revision>>, Misfit> {
+    let mut replaced = Vec::new();
     registry.publish(|services| {
-        let before = services.remove(&name);
-        let standing = before
-            .as_ref()
-            .map_or_else(|| registry.standing(), |service| service.standing.clone());
-        replaced = before.and_then(|service| service.revision.clone());
-        let config = revision.config.clone();
-        services.insert(
-            name.clone(),
-            Arc::new(Service {
-                name,
-                config,
-                revision: Some(revision),
+        for revision in revisions {
+            let name = revision.config.name.clone();
+            let before = services.remove(&name);
+            let standing = before
+                .as_ref()
+                .map_or_else(|| registry.standing(), |service| service.standing.clone());
+            replaced.extend(before.and_then(|service| service.revision.clone()));
+            let service = Service {
+                name: name.clone(),
+                config: revision.config.clone(),
+                revision: Some(revision.clone()),
                 standing,
-            }),
-        );
+            };
+            services.insert(name, Arc::new(service));
+        }
     })?;
     Ok(replaced)
 }
 
-/// Takes the service out, and returns the revision that answered.
-pub(super) fn remove(
-    registry: &Registry,
-    name: &str,
-) -> Result<Option<Arc<Revision>>, PublishError> {
-    let mut removed = None;
+/// Takes services out, and returns the revisions that answered.
+pub(super) fn remove(registry: &Registry, names: &[&str]) -> Result<Vec<Arc<Revision>>, Misfit> {
+    let mut removed = Vec::new();
     registry.publish(|services| {
-        services.retain(|key, service| {
-            let stays = key.as_ref() != name;
+        services.retain(|name, service| {
+            let stays = !names.contains(&name.as_str());
             if !stays {
-                removed = service.revision.clone();
+                removed.extend(service.revision.clone());
             }
             stays
         });

@@ -8,8 +8,7 @@ use crate::host::Core;
 use crate::registry::Revision;
 
 /// Lets `revision` drain in the background, for at most the drain time.
-pub(super) fn retire(core: &Arc<Core>, revision: Option<Arc<Revision>>) {
-    let Some(revision) = revision else { return };
+pub(super) fn retire(core: &Arc<Core>, revision: Arc<Revision>) {
     core.board.retiring(&revision);
     let limit = core.config.timeouts.drain;
     let task = async move {

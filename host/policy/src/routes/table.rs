@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::RouteSpec;
 use super::host::{self, HostPattern};
 use super::method::Method;
 use super::path::PathPattern;
 use super::tree::{Endpoint, Node};
+use super::{RouteSpec, Takes};
 use crate::name::ServiceName;
 
 /// All routes of all services; immutable once built.
@@ -63,6 +63,23 @@ pub struct RouteConflict {
     pub host: Option<HostPattern>,
     /// A method that both name; `None` if neither names any.
     pub method: Option<Method>,
+}
+
+impl RouteConflict {
+    /// The conflict over what both routes take.
+    pub(crate) fn between(
+        one: (&ServiceName, &RouteSpec),
+        other: (&ServiceName, &RouteSpec),
+        takes: &Takes<'_>,
+    ) -> Self {
+        let named =
+            |(service, route): (&ServiceName, &RouteSpec)| (service.clone(), route.path.clone());
+        Self {
+            routes: Box::new([named(one), named(other)]),
+            host: takes.host.cloned(),
+            method: takes.method.cloned(),
+        }
+    }
 }
 
 impl<T> RouteTable<T> {
