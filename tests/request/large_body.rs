@@ -62,7 +62,8 @@ async fn a_gibibyte_passes_through_a_guest_in_a_few_mebibytes() {
         };
         let ((), taken) = futures::join!(sends, takes);
         assert_eq!(taken, CHUNKS * CHUNK_BYTES);
-        let grown = peak(&host) - before;
+        // The kernel counts in batches: a peak may read lower than it did.
+        let grown = peak(&host).saturating_sub(before);
         println!(
             "{} MiB through a guest: the peak grew by {grown} KiB from {before} KiB",
             taken >> 20

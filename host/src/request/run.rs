@@ -3,7 +3,9 @@
 //! Every instance is a task that owns its store; requests reach it as `Job`s. The request's side enforces the
 //! wall-clock deadline from outside the store, since a computing guest keeps the store from being polled.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use tokio::sync::oneshot;
@@ -14,7 +16,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi_http::{FieldMapError, WasiBody};
 
-use self::instances::{Claimant, Instance, Seat};
+use self::instances::{Claimant, Instance, Queue, Seat};
 use self::meter::{Meter, Metered};
 use self::state::State;
 use super::body;
@@ -110,30 +112,26 @@ pub(crate) async fn call(
 ) -> Result<Answered, Fault> {
     let (reply, answer) = oneshot::channel();
     let revision = lease.revision.clone();
-    let mut job = Some(Job {
+    let mut job = Some(Box::new(Job {
         request,
         reply,
         exchange: exchange.clone(),
         seat: None,
         guards: (slot, lease),
-    });
-    let claimant = match (revision.instances.offer(&mut job), job) {
-        (Some(claimant), _) => claimant,
+    }));
+    let (claimant, guest) = match (revision.instances.offer(&mut job), job) {
+        (Some(claimant), _) => (claimant, None),
         (None, Some(job)) => {
             let claim = timeout_at(deadline, standing.share.claim(revision.claims)).await;
             let claim = claim.map_err(|_| Fault::from(Cause::WallDeadline))?;
-            start(
-                core,
-                standing,
-                revision,
-                claim.ok_or(Cause::HostFailed)?,
-                job,
-            )
+            let claim = claim.ok_or(Cause::HostFailed)?;
+            start(core, standing, revision, claim, job)
         }
         (None, None) => return Err(Cause::HostFailed.into()),
     };
+    // Dropped after the guest, which is put down with it if need be.
     let hold = Hold(Some(claimant));
-    match timeout_at(deadline, answer).await {
+    match timeout_at(deadline, Attended { guest, answer }).await {
         Ok(Ok(answer)) => {
             let claimant = hold.keep()?;
             match answer {
@@ -150,6 +148,41 @@ pub(crate) async fn call(
             Cause::WallDeadline,
             "[limits] timeout passed before the guest answered",
         )),
+    }
+}
+
+/// An answer, and the guest that works on it if that is polled here: in its request's own task, so that no other has
+/// to be woken. What the guest does after its answer it does in a task of its own. Dropped, it puts the guest down.
+struct Attended {
+    guest: Option<Guest>,
+    answer: oneshot::Receiver<Answer>,
+}
+
+/// An instance that has no task yet.
+struct Guest {
+    life: Metered,
+    instance: Arc<Instance>,
+}
+
+impl Guest {
+    /// Goes on in a task of its own.
+    fn go(self) {
+        let task = tokio::spawn(self.life);
+        self.instance.started(task.abort_handle());
+    }
+}
+
+impl Future for Attended {
+    type Output = Result<Answer, oneshot::error::RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let is_over = |guest: &mut Guest| Pin::new(&mut guest.life).poll(cx).is_ready();
+        self.guest.take_if(is_over);
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        if let Some(guest) = self.guest.take() {
+            guest.go();
+        }
+        Poll::Ready(answer)
     }
 }
 
@@ -183,14 +216,16 @@ impl Drop for Hold {
     }
 }
 
-/// Starts an instance whose first request is `job`.
+/// Starts an instance whose first request is `job`. One that serves others at the same time has its own task, one that
+/// works for this request alone is given back.
 fn start(
     core: &Arc<Core>,
     standing: &Standing,
     revision: Arc<Revision>,
     claim: Claim,
-    mut job: Job,
-) -> Claimant {
+    mut job: Box<Job>,
+) -> (Claimant, Option<Guest>) {
+    let is_exclusive = revision.instances.are_exclusive();
     let (seat, claimant, queue) = revision.instances.create();
     job.seat = Some(seat);
     let instance = claimant.instance.clone();
@@ -207,13 +242,17 @@ fn start(
     let future = Box::pin(life.live(job, queue));
     // An instance that computes for long gets no more requests: they would wait for it.
     let busy = instance.clone();
-    let metered = Metered::new(core, meter, future, move || {
+    let life = Metered::new(core, meter, future, move || {
         of_revision.instances.found_heavy(true);
         busy.shut();
     });
-    let task = tokio::spawn(metered);
-    instance.started(task.abort_handle());
-    claimant
+    let guest = Guest { life, instance };
+    if is_exclusive {
+        (claimant, Some(guest))
+    } else {
+        guest.go();
+        (claimant, None)
+    }
 }
 
 /// One instance's life.
@@ -238,7 +277,7 @@ impl Drop for Life {
 }
 
 impl Life {
-    async fn live(self, first: Job, queue: tokio::sync::mpsc::UnboundedReceiver<Job>) {
+    async fn live(self, first: Box<Job>, queue: Queue) {
         let live = async {
             match &self.revision.program {
                 Program::Http02(pre) => http_02::live(&self, pre, first, queue).await,

@@ -27,6 +27,9 @@ const LINES_MAX: usize = 8192;
 /// `SKEP_LOG` may still ask for more.
 const DEFAULT: &str = "info,wasmtime=warn,cranelift=warn,regalloc2=warn,hyper=warn,h2=warn,rustls=warn,notify=warn,mio=warn";
 
+/// Bytes of lines that are written at once.
+const WRITE_BYTES: usize = 64 << 10;
+
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -85,7 +88,10 @@ pub fn start(log: &config::Log, progress: ProgressBar) -> Result<LogGuard, LogEr
         .lossy(true)
         .buffered_lines_limit(LINES_MAX)
         .thread_name("skep-log")
-        .finish(Stderr(progress));
+        .finish(Stderr {
+            progress,
+            lines: Vec::new(),
+        });
     let dropped = Dropped(Some(writer.error_counter()));
     if log.json {
         json(filter, writer)
@@ -140,19 +146,29 @@ fn text(filter: EnvFilter, writer: NonBlocking, colours: bool) -> Result<(), Log
         .map_err(|_| LogError::Twice)
 }
 
-/// Standard error beside a progress display.
-struct Stderr(ProgressBar);
+/// Standard error beside a progress display. Lines are written together for as long as more of them wait.
+struct Stderr {
+    progress: ProgressBar,
+    lines: Vec<u8>,
+}
 
 impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Whole lines only: the display is taken away and drawn again around each of them.
-        self.0
-            .suspend(|| io::stderr().write_all(bytes))
-            .map(|()| bytes.len())
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.lines.extend_from_slice(line);
+        if self.lines.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        Ok(line.len())
     }
 
+    /// Called when no line waits.
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        // Whole lines only: the display is taken away and drawn again around them.
+        let written = self
+            .progress
+            .suspend(|| io::stderr().write_all(&self.lines));
+        self.lines.clear();
+        written
     }
 }
 

@@ -29,14 +29,14 @@ use crate::request::exchange::Exchange;
 /// Bytes that may be under way in a pipe between the guest and the connection.
 const PIPE_BYTES: usize = 64 << 10;
 
-pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Job) {
+pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
     let Job {
         request,
         reply,
         exchange,
         seat,
         guards,
-    } = job;
+    } = *job;
     let (parts, body) = request.into_parts();
     let (output, read_output) = tokio::io::duplex(PIPE_BYTES);
     let (write_input, input) = tokio::io::duplex(PIPE_BYTES);

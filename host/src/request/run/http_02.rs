@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wasmtime::Store;
@@ -13,7 +12,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 
-use super::instances::Ending;
+use super::instances::{Ending, Queue};
 use super::state::{self, State};
 use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};
@@ -22,12 +21,7 @@ use crate::fault::{Cause, Fault};
 /// How long an instance without work is kept.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(10);
 
-pub(super) async fn live(
-    life: &Life,
-    pre: &ProxyPre<State>,
-    first: Job,
-    mut queue: UnboundedReceiver<Job>,
-) {
+pub(super) async fn live(life: &Life, pre: &ProxyPre<State>, first: Box<Job>, mut queue: Queue) {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
     let mut store = life.store(&mut wasi);
@@ -64,20 +58,20 @@ pub(super) async fn live(
 }
 
 /// No more jobs come; those that are in the queue already are to be served.
-pub(super) fn close(life: &Life, queue: &mut UnboundedReceiver<Job>) {
+pub(super) fn close(life: &Life, queue: &mut Queue) {
     life.instance.shut();
     queue.close();
 }
 
 /// Whether the guest is fit for another request.
-async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Job) -> bool {
+async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Box<Job>) -> bool {
     let Job {
         request,
         reply,
         exchange,
         seat,
         guards,
-    } = job;
+    } = *job;
     let reply = Reply::new(reply);
     let called = {
         let reply = reply.clone();

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use wasmtime::AsContextMut;
@@ -16,7 +15,7 @@ use wasmtime_wasi_http::p3::Request;
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use super::http_02::{IDLE_MAX, close};
-use super::instances::Ending;
+use super::instances::{Ending, Queue};
 use super::state::{self, State};
 use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};
@@ -24,12 +23,7 @@ use crate::fault::{Cause, Fault};
 use crate::request::body::Held;
 use crate::request::exchange::{self, Exchange};
 
-pub(super) async fn live(
-    life: &Life,
-    pre: &ServicePre<State>,
-    first: Job,
-    mut queue: UnboundedReceiver<Job>,
-) {
+pub(super) async fn live(life: &Life, pre: &ServicePre<State>, first: Box<Job>, mut queue: Queue) {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
     let mut store = life.store(&mut wasi);
@@ -69,8 +63,8 @@ async fn take_jobs(
     life: &Life,
     accessor: &Accessor<State>,
     service: &Service,
-    first: Job,
-    queue: &mut UnboundedReceiver<Job>,
+    first: Box<Job>,
+    queue: &mut Queue,
     inside: &Inside,
 ) -> wasmtime::Result<()> {
     let mut running = FuturesUnordered::new();
@@ -106,7 +100,7 @@ async fn take_jobs(
 async fn serve(
     accessor: &Accessor<State>,
     service: &Service,
-    job: Job,
+    job: Box<Job>,
     inside: &Inside,
 ) -> wasmtime::Result<()> {
     let Job {
@@ -115,7 +109,7 @@ async fn serve(
         exchange,
         seat,
         guards,
-    } = job;
+    } = *job;
     let guest = inside.enter(reply, exchange);
     let (request, request_io) = accessor.with(|mut access| {
         let (request, io) = Request::from_http(access.data_mut().http().hooks, request);

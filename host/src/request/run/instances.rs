@@ -14,6 +14,9 @@ use super::{Job, Program};
 use crate::config::ServiceConfig;
 use crate::fault::{Cause, Fault};
 
+/// The requests of an instance that it has not begun with.
+pub(crate) type Queue = mpsc::UnboundedReceiver<Box<Job>>;
+
 /// How requests are spread over instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reuse {
@@ -45,7 +48,8 @@ pub(crate) struct Instances {
 /// The host's handle on one instance, whose task owns the store.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    jobs: mpsc::UnboundedSender<Job>,
+    /// Boxed: a queue has room for many from its start.
+    jobs: mpsc::UnboundedSender<Box<Job>>,
     requests_max: u32,
     exclusive: bool,
     load: Mutex<Load>,
@@ -128,7 +132,7 @@ impl Instances {
     }
 
     /// Hands the job to an instance that has room for it, if there is one; else the job stays where it is.
-    pub(crate) fn offer(&self, job: &mut Option<Job>) -> Option<Claimant> {
+    pub(crate) fn offer(&self, job: &mut Option<Box<Job>>) -> Option<Claimant> {
         if self.reuse.requests == 1 {
             return None;
         }
@@ -143,10 +147,9 @@ impl Instances {
                 return Some(claimant);
             };
             self.close(&claimant.instance);
-            *job = Some(Job {
-                seat: None,
-                ..refused.0
-            });
+            let mut refused = refused.0;
+            refused.seat = None;
+            *job = Some(refused);
         }
     }
 
@@ -167,7 +170,7 @@ impl Instances {
     }
 
     /// A new instance with a seat for its first request, and the queue of those that follow.
-    pub(crate) fn create(&self) -> (Seat, Claimant, mpsc::UnboundedReceiver<Job>) {
+    pub(crate) fn create(&self) -> (Seat, Claimant, Queue) {
         let (jobs, queue) = mpsc::unbounded_channel();
         let instance = Arc::new(Instance {
             jobs,
@@ -185,6 +188,11 @@ impl Instances {
             self.open().push(instance);
         }
         (seat, claimant, queue)
+    }
+
+    /// Whether an instance serves one request at a time.
+    pub(crate) fn are_exclusive(&self) -> bool {
+        self.reuse.at_once == 1
     }
 
     /// Takes the instance out of those that may get more requests.
