@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a chore talks to the terminal")]
 #![allow(clippy::print_stderr, reason = "a chore talks to the terminal")]
 
+mod bench;
 mod command;
 mod demo;
 mod guests;
@@ -27,6 +28,11 @@ enum Chore {
     Demo(demo::Options),
     /// Run all that proves the project: format, lints, unit, end-to-end, documentation
     Test,
+    /// Measure the host beside native hyper and `wasmtime serve`; print a table and write it to target/bench
+    Bench(bench::Options),
+    /// Serve with hyper alone: what `bench` compares with
+    #[command(hide = true)]
+    Native(bench::native::Options),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +41,8 @@ fn main() -> ExitCode {
         Chore::Guests => guests::run(),
         Chore::Demo(options) => demo::run(&options),
         Chore::Test => test::run(),
+        Chore::Bench(options) => bench::run(&options),
+        Chore::Native(options) => bench::native::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,85 @@
+//! Many services in one host: how long it takes to start, what each costs when it is idle, and what their number does
+//! to throughput.
+
+use std::fs;
+use std::path::Path;
+
+use super::contender::host;
+use super::report::Figures;
+use super::server::Server;
+use super::{CONNECTIONS, folder, guest, load};
+
+/// Adds the figures to `figures`.
+pub(super) fn measure(
+    services: usize,
+    seconds: u32,
+    rounds: usize,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
+    println!("{services} services; the first run compiles each of them once");
+    let home = folder().join("many");
+    fs::remove_dir_all(&home).ok();
+    let half = services / 2;
+    let one = home.join("one");
+    deploy(&one, 1)?;
+    deploy(&home.join("half"), half)?;
+    deploy(&home.join("all"), services)?;
+    let script = home.join("spread.lua");
+    fs::write(
+        &script,
+        format!(
+            "local n = 0\nrequest = function()\n  n = n + 1\n  return wrk.format(nil, '/s' .. (n % {services}) .. '/')\nend\n"
+        ),
+    )?;
+    // Fills the cache.
+    drop(start(&home.join("all"), services)?);
+    for _ in 0..rounds {
+        let (of_one, _) = start(&one, 1)?;
+        let base = load::run(&of_one.url("/s0/"), CONNECTIONS, seconds)?;
+        let resident_of_one = of_one.resident()?;
+        drop(of_one);
+        let (of_half, took) = start(&home.join("half"), half)?;
+        figures.add("skep start of half the services", "s", took);
+        drop(of_half);
+        let (of_all, took) = start(&home.join("all"), services)?;
+        figures.add("skep start of all services", "s", took);
+        let each = (of_all.resident()? - resident_of_one) as f64 / (services - 1) as f64;
+        figures.add("skep idle service", "KiB", each / 1024.0);
+        let spread = load::run_with(&of_all.url("/"), CONNECTIONS, seconds, Some(&script))?;
+        figures.add("skep one service", "req/s", base.rate);
+        figures.add("skep all services", "req/s", spread.rate);
+    }
+    Ok(())
+}
+
+/// The host on `services` once all of them are ready, and the seconds that it took.
+fn start(path: &Path, services: usize) -> anyhow::Result<(Server, f64)> {
+    let settings = path.with_extension("toml");
+    let mut server = Server::start("many services", &|port| host(&settings, port))?;
+    let started = server.started;
+    for index in 0..services {
+        server.wait_for(&format!("/s{index}/"))?;
+    }
+    Ok((server, started.elapsed().as_secs_f64()))
+}
+
+/// As many drop-ins, each with an artifact of its own: hello, with a custom section that tells them apart.
+fn deploy(path: &Path, services: usize) -> anyhow::Result<()> {
+    fs::create_dir_all(path)?;
+    let hello = fs::read(guest("hello")?)?;
+    for index in 0..services {
+        let mut component = hello.clone();
+        let note = format!("{index:08}");
+        // Id 0, size, the length of the name and the name.
+        component.extend([0, 2 + note.len() as u8, 1, b'n']);
+        component.extend(note.as_bytes());
+        fs::write(path.join(format!("s{index}.wasm")), component)?;
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let pool = "[pool]\ninstances = 4096\n[log]\nrequests = false\n";
+    fs::write(
+        path.with_extension("toml"),
+        format!("services = \"{name}\"\n{pool}"),
+    )?;
+    Ok(())
+}
