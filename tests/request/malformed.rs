@@ -49,6 +49,13 @@ async fn a_request_is_for_exactly_one_host() {
         "Host: a b\r\n",
         "Host: http://a/\r\n",
         "Host: a, b\r\n",
+        "Host: user@a\r\n",
+        "Host: user:word@a:80\r\n",
+        "Host: a:port\r\n",
+        "Host: a:65536\r\n",
+        "Host: a:+80\r\n",
+        "Host: a:80:80\r\n",
+        "Host: [::1]80\r\n",
     ] {
         let answer = host
             .raw(format!(

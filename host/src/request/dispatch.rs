@@ -94,11 +94,21 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, Fault> {
         }
         (None, None) => return Err(malformed("no Host header")),
     };
-    let port_is_none = authority.port().is_some() && authority.port_u16().is_none();
-    if authority.as_str().contains('@') || port_is_none {
+    if authority.as_str().contains('@') || !has_sound_port(&authority) {
         return Err(malformed("the host has a user, or a port that is none"));
     }
     Ok(authority)
+}
+
+/// Whether what follows the host is nothing, or a colon and at most a port's digits. [`Authority::port`] does not tell a
+/// port that is none from no port.
+fn has_sound_port(authority: &Authority) -> bool {
+    let after_host = &authority.as_str()[authority.host().len()..];
+    match after_host.strip_prefix(':') {
+        Some("") => true,
+        Some(port) => port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok(),
+        None => after_host.is_empty(),
+    }
 }
 
 /// What the edge knows about a request.
@@ -257,6 +267,17 @@ mod tests {
             ("/", &["a", "a"], None),
             ("/", &["a b"], None),
             ("/", &["a/b"], None),
+            ("/", &["here:"], Some("here:")),
+            ("/", &["here:65535"], Some("here:65535")),
+            ("/", &["here:65536"], None),
+            ("/", &["here:+80"], None),
+            ("/", &["here:port"], None),
+            ("/", &["here:80:80"], None),
+            ("/", &["[::1]80"], None),
+            ("/", &["user@here"], None),
+            ("/", &["user:word@here:80"], None),
+            ("http://user@there/", &["there"], None),
+            ("http://there:port/", &["there"], None),
         ] {
             let found = authority(&request(target, hosts));
             match expected {
