@@ -2,6 +2,8 @@
 //!
 //! Each test waits for the connection's end; the limits are so small that it comes soon.
 
+use std::time::{Duration, Instant};
+
 use http::Request;
 
 use crate::support::client::{Connection, get, streamed};
@@ -81,6 +83,44 @@ async fn an_idle_connection_is_closed() {
         connection.ended().await;
     }
     host.connect_h2().await.ended().await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn silence_between_requests_may_be_longer_than_a_head_takes() {
+    const HEADER: Duration = Duration::from_secs(1);
+    let host = Host::with("a", guest("hello"))
+        .settings("[timeouts]\nheader = \"1s\"\nidle = \"60s\"\n")
+        .start()
+        .await;
+    let mut connections = Vec::new();
+    for two in [false, true] {
+        let mut connection = fresh(&host, two).await;
+        assert_eq!(connection.get("/a").await.status(), 200);
+        connections.push(connection);
+    }
+    // What must not happen tells nobody.
+    tokio::time::sleep(HEADER * 3 / 2).await;
+    for mut connection in connections {
+        assert_eq!(connection.get("/a").await.status(), 200);
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_also_where_a_head_may_take_longer() {
+    const IDLE: Duration = Duration::from_millis(300);
+    let host = Host::with("a", guest("hello"))
+        .settings("[timeouts]\nheader = \"1h\"\nidle = \"300ms\"\n")
+        .start()
+        .await;
+    for two in [false, true] {
+        let mut connection = fresh(&host, two).await;
+        let before = Instant::now();
+        assert_eq!(connection.get("/a").await.status(), 200);
+        connection.ended().await;
+        assert!(before.elapsed() >= IDLE, "{:?}", before.elapsed());
+    }
     host.stop().await;
 }
 

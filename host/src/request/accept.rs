@@ -196,13 +196,15 @@ impl Activity {
         let mut seen = 0;
         let mut until = Instant::now() + first;
         loop {
-            sleep_until(until).await;
+            // The first request may long be over when the first time passes.
+            sleep_until(until.min(Instant::now() + between)).await;
             let served = self.served.load(Relaxed);
-            if self.requests.load(Relaxed) == 0 && served == seen {
+            if self.requests.load(Relaxed) > 0 || served != seen {
+                seen = served;
+                until = Instant::now() + between;
+            } else if until <= Instant::now() {
                 return;
             }
-            seen = served;
-            until = Instant::now() + between;
         }
     }
 }
@@ -242,5 +244,19 @@ mod tests {
         let over = Instant::now();
         silence.await;
         assert!(over.elapsed() >= BETWEEN && over.elapsed() <= 2 * BETWEEN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_request_the_first_time_counts_no_more_even_if_it_is_the_longer_one() {
+        let activity = Arc::new(Activity::default());
+        let mut silence = std::pin::pin!(activity.silence(BETWEEN, FIRST));
+        assert!(silence.as_mut().now_or_never().is_none());
+        let over = Instant::now();
+        drop(activity.enter());
+        silence.await;
+        assert!(over.elapsed() >= FIRST && over.elapsed() <= 2 * FIRST);
+        let start = Instant::now();
+        Arc::new(Activity::default()).silence(BETWEEN, FIRST).await;
+        assert_eq!(start.elapsed(), BETWEEN);
     }
 }
