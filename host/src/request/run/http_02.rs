@@ -100,6 +100,10 @@ async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Box<Jo
         Ok(()) => {
             reply.send(Err(Cause::NoResponse.into()));
             let unfinished = abort_unfinished(store);
+            if unfinished {
+                // Before its seat is free: the next request would find nobody.
+                life.instance.shut();
+            }
             if let Some(seat) = seat.as_ref().filter(|_| !unfinished) {
                 seat.finish();
             }
