@@ -20,3 +20,4 @@ mod queue;
 mod request_log;
 mod routing;
 mod slow_client;
+mod sockets;
