@@ -3,6 +3,7 @@
 mod body_limit;
 mod cgi;
 mod connection;
+mod connections_max;
 mod disconnect;
 mod drain;
 mod echo;
