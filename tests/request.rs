@@ -11,6 +11,7 @@ mod egress;
 mod environment;
 mod forwarded;
 mod framing;
+mod head;
 mod hello;
 mod hop_by_hop;
 mod instances;
