@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use http::Request;
 
-use crate::support::client::streamed;
+use crate::support::client::{Connection, get, streamed};
 use crate::support::wait::until;
-use crate::support::{Host, guest, probe};
+use crate::support::{Answer, Host, guest, probe};
 
 /// Requests after which a whole life should have been seen.
 const ASKED_MAX: u32 = 2000;
@@ -37,6 +37,11 @@ async fn until_served(host: &Host, last: u64) -> u64 {
         host.works_on("a", 0).await;
     }
     panic!("no instance served {last} requests; the most were {greatest}");
+}
+
+/// How many requests the instance of `trap_at` has served that answered.
+fn served_by(answer: &Answer) -> u64 {
+    answer.header("x-served").unwrap().parse().unwrap()
 }
 
 /// What the admin API says of the service's instances: alive, requests in a life, requests at once.
@@ -68,6 +73,63 @@ async fn an_instance_serves_as_many_requests_as_the_manifest_says() {
         assert_eq!(until_served(&host, 3).await, 3);
         host.stop().await;
     }
+}
+
+#[tokio::test]
+async fn an_instance_that_traps_is_replaced() {
+    const TRAPS: u32 = 3;
+    let host = Host::with("a", probe("trap_at"))
+        .manifest("a", "[instances]\nreuse = 3\n")
+        .start()
+        .await;
+    let mut connection = host.connect().await;
+    let (mut served, mut trapped) = (0, 0);
+    for _ in 0..ASKED_MAX {
+        let answer = connection.get("/a?trap=2").await;
+        host.works_on("a", 0).await;
+        if answer.status() == 502 {
+            // Only the second request of an instance traps, so the one before was in the same.
+            assert_eq!(served, 1);
+            assert_eq!(host.logged(&answer).await.field("cause"), "guest_trapped");
+            (served, trapped) = (0, trapped + 1);
+        } else {
+            served = served_by(&answer);
+            assert_eq!(served, 1, "{answer:?}");
+        }
+        if trapped == TRAPS && served == 1 {
+            host.stop().await;
+            return;
+        }
+    }
+    panic!("{trapped} second requests came to the instance of the first");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_whole_stays_so_when_its_instance_traps_later() {
+    const WINDOW: u32 = 64;
+    let host = Host::with("a", probe("trap_at"))
+        .manifest("a", "[instances]\nreuse = 1000\n")
+        .start()
+        .await;
+    until("a trap in the instance of an answer", async || {
+        // The client takes so little that the last line of its answer is still in the host when the guest is done.
+        let mut slow = Connection::http2_with_window(host.gateway, WINDOW).await;
+        let reply = slow.open(get("/a")).await.unwrap();
+        let served: u64 = reply.head.headers["x-served"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        host.works_on("a", 0).await;
+        let next = host.get(&format!("/a?trap={}", served + 1)).await;
+        host.works_on("a", 0).await;
+        let answer = reply.finish().await;
+        let lines: Vec<_> = answer.text().lines().map(str::trim).collect();
+        assert_eq!(lines, ["first", "last"], "{answer:?}");
+        (next.status() == 502).then_some(())
+    })
+    .await;
+    host.stop().await;
 }
 
 #[tokio::test]

@@ -89,8 +89,18 @@ impl Connection {
 
     /// HTTP/2 with prior knowledge.
     pub(crate) async fn http2(address: SocketAddr) -> Self {
+        Self::http2_by(address, &http2::Builder::new(TokioExecutor::new())).await
+    }
+
+    /// HTTP/2 whose streams take so many bytes before the test reads them.
+    pub(crate) async fn http2_with_window(address: SocketAddr, bytes: u32) -> Self {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        Self::http2_by(address, builder.initial_stream_window_size(bytes)).await
+    }
+
+    async fn http2_by(address: SocketAddr, builder: &http2::Builder<TokioExecutor>) -> Self {
         let io = TokioIo::new(connect(address).await);
-        let handshake = http2::handshake(TokioExecutor::new(), io);
+        let handshake = builder.handshake(io);
         let (sender, driver) = within("HTTP/2", handshake).await.unwrap();
         // As above.
         let driver = tokio::spawn(async move { drop(driver.await) });
