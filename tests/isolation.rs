@@ -18,6 +18,7 @@ mod memory_many;
 mod no_response;
 mod panic_p3;
 mod partial_then_trap;
+mod random_bytes;
 mod shares;
 mod sleep;
 mod stack_overflow;
