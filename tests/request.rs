@@ -8,6 +8,7 @@ mod disconnect;
 mod drain;
 mod echo;
 mod egress;
+mod egress_bound;
 mod environment;
 mod forwarded;
 mod framing;
