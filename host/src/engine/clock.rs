@@ -53,6 +53,16 @@ impl Clock {
     }
 }
 
+#[cfg(test)]
+impl Ticking {
+    /// Of a clock that no engine has.
+    pub(crate) fn of_nobody() -> Self {
+        let state = State::default();
+        state.guests.fetch_add(1, SeqCst);
+        Self(Arc::new(state))
+    }
+}
+
 impl Drop for Ticking {
     fn drop(&mut self) {
         self.0.guests.fetch_sub(1, SeqCst);

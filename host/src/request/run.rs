@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -25,6 +26,7 @@ use super::gate::Slot;
 use crate::capability::egress::Egress;
 use crate::capability::output::{LogStream, Stream};
 use crate::engine::Kind;
+use crate::engine::clock::Ticking;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::pool::Claim;
@@ -240,11 +242,9 @@ fn start(
         claim,
     };
     let future = Box::pin(life.live(job, queue));
-    // An instance that computes for long gets no more requests: they would wait for it.
     let busy = instance.clone();
-    let life = Metered::new(core, meter, future, move || {
-        of_revision.instances.found_heavy(true);
-        busy.shut();
+    let life = Metered::new(busy_lane(core), meter, future, move || {
+        of_revision.instances.moves(&busy);
     });
     let guest = Guest { life, instance };
     if is_exclusive {
@@ -253,6 +253,11 @@ fn start(
         guest.go();
         (claimant, None)
     }
+}
+
+/// Where guests that compute for long go, and the clock that finds them.
+fn busy_lane(core: &Core) -> (Handle, Ticking) {
+    (core.busy_lane.clone(), core.engines.clock.tick())
 }
 
 /// One instance's life.
@@ -270,9 +275,7 @@ impl Drop for Life {
     fn drop(&mut self) {
         let instances = &self.revision.instances;
         instances.close(&self.instance);
-        if self.meter.is_busy() {
-            instances.found_heavy(self.meter.computed_for_long());
-        }
+        instances.learn(&self.meter);
     }
 }
 
@@ -417,7 +420,7 @@ pub(crate) async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(
             drop(done.send(result));
         })
     };
-    let metered = Metered::new(core, meter, future, || {});
+    let metered = Metered::new(busy_lane(core), meter, future, || {});
     let _task = AbortOnDropHandle::new(tokio::spawn(metered));
     match tokio::time::timeout(timeout, outcome).await {
         Ok(Ok(result)) => result,

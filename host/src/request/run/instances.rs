@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::meter::Meter;
 use super::{Job, Program};
 use crate::config::ServiceConfig;
 use crate::fault::{Cause, Fault};
@@ -226,9 +227,17 @@ impl Instances {
         self.heavy.load(Relaxed)
     }
 
-    /// Whether an instance computed for long.
-    pub(crate) fn found_heavy(&self, heavy: bool) {
-        self.heavy.store(heavy, Relaxed);
+    /// An instance goes to the busy lane. It gets no more requests, which would wait for it.
+    pub(crate) fn moves(&self, instance: &Instance) {
+        self.heavy.store(true, Relaxed);
+        instance.shut();
+    }
+
+    /// An instance has ended. One that was on the busy lane and was short after all clears the way for the next.
+    pub(crate) fn learn(&self, meter: &Meter) {
+        if meter.is_busy() {
+            self.heavy.store(meter.computed_for_long(), Relaxed);
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, Vec<Arc<Instance>>> {

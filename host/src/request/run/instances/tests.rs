@@ -1,5 +1,6 @@
 //! Seats in instances: who gets one, and what becomes of an instance when they are given up.
 
+use super::super::meter::tests::{compute, of_service};
 use super::*;
 
 fn instances(requests: u32, at_once: u32) -> Instances {
@@ -112,4 +113,37 @@ fn an_instance_whose_task_is_dropped_ended_by_a_fault_and_one_that_is_done_did_n
     let (_seat, claimant) = alone();
     Ending::of(&claimant.instance).well();
     assert!(claimant.instance.fault().is_none());
+}
+
+#[test]
+fn after_an_instance_that_moved_the_next_one_is_likely_to_compute_for_long() {
+    let instances = instances(128, 1);
+    assert!(!instances.are_heavy());
+    let (seat, claimant, _queue) = instances.create();
+    drop(seat);
+    instances.moves(&claimant.instance);
+    assert!(instances.are_heavy());
+    assert!(instances.find_seat().is_none(), "it would wait");
+}
+
+#[test]
+fn until_one_on_the_busy_lane_turns_out_to_be_short() {
+    let instances = instances(1, 1);
+    let (_seat, claimant, _queue) = instances.create();
+    instances.moves(&claimant.instance);
+
+    // One that stayed on its lane says nothing of those on the busy lane.
+    instances.learn(&of_service(false));
+    assert!(instances.are_heavy());
+    let long = of_service(true);
+    compute(&long);
+    instances.learn(&long);
+    assert!(instances.are_heavy());
+    instances.learn(&of_service(true));
+    assert!(!instances.are_heavy());
+
+    let stayed = of_service(false);
+    compute(&stayed);
+    instances.learn(&stayed);
+    assert!(!instances.are_heavy(), "it has not moved");
 }
