@@ -1,4 +1,4 @@
-//! The demo: the host in release on examples/hello, and lines to try it with.
+//! The demo: the host on examples/hello, in release unless told otherwise, and lines to try it with.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::command::{self, cargo};
 use crate::guests;
 
-const HOST: &str = "target/release/skep";
 const EXAMPLE: &str = "examples/hello";
 const ADMIN_DEFAULT: &str = "http://127.0.0.1:8081";
 
@@ -31,18 +30,44 @@ pub(crate) struct Options {
     /// Run the printed lines, check their answers, stop the host (on ports of the system's choice)
     #[arg(long)]
     once: bool,
+    /// Build and run the host in the dev profile, as the tests do: sooner built, slower at work
+    #[arg(long)]
+    dev: bool,
+}
+
+/// A profile of the host.
+struct Build {
+    /// What tells `cargo build` of it.
+    flag: Option<&'static str>,
+    /// What it makes, from the root.
+    host: &'static str,
+}
+
+const RELEASE: Build = Build {
+    flag: Some("--release"),
+    host: "target/release/skep",
+};
+const DEV: Build = Build {
+    flag: None,
+    host: "target/debug/skep",
+};
+
+/// What `cargo xtask demo --once --dev` does.
+pub(crate) fn once_in_dev() -> anyhow::Result<()> {
+    run(&Options {
+        once: true,
+        dev: true,
+    })
 }
 
 /// Builds what is missing, runs the host and prints the lines; returns when the host has ended.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let build = if options.dev { &DEV } else { &RELEASE };
     guests::build()?;
-    command::run(&mut cargo(
-        "",
-        ["build", "--release", "--package", "skep", "--bin", "skep"],
-    ))?;
-    let mut host = Host::start(options.once)?;
+    command::run(cargo("", ["build", "--package", "skep", "--bin", "skep"]).args(build.flag))?;
+    let mut host = Host::start(build, options.once)?;
     host.wait_ready()?;
-    let lines = lines(&host);
+    let lines = lines(&host, build);
     println!("\nTry it:\n");
     for line in &lines {
         println!("  {line}");
@@ -64,7 +89,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// What to type, working as printed.
-fn lines(host: &Host) -> Vec<String> {
+fn lines(host: &Host, build: &Build) -> Vec<String> {
     let Host { listen, admin, .. } = host;
     let flag = if admin == ADMIN_DEFAULT {
         String::new()
@@ -76,7 +101,7 @@ fn lines(host: &Host) -> Vec<String> {
         format!("curl -i '{listen}/hello-p3/any/path?and=query'"),
         format!("curl -i -d 'streamed back' {listen}/echo"),
         format!("curl -i -d 'on standard input' '{listen}/cgi/some/path?name=value'"),
-        format!("{HOST} ls{flag}"),
+        format!("{} ls{flag}", build.host),
     ]
 }
 
@@ -112,8 +137,8 @@ struct Host {
 }
 
 impl Host {
-    fn start(free_ports: bool) -> anyhow::Result<Self> {
-        let mut up = Command::new(command::root().join(HOST));
+    fn start(build: &Build, free_ports: bool) -> anyhow::Result<Self> {
+        let mut up = Command::new(command::root().join(build.host));
         up.args(["up", EXAMPLE]).current_dir(command::root());
         if free_ports {
             up.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);

@@ -26,7 +26,7 @@ enum Chore {
     Guests,
     /// Build everything and run the host on examples/hello
     Demo(demo::Options),
-    /// Run all that proves the project: format, lints, unit, end-to-end, documentation
+    /// Run all that proves the project: format, lints, unit, end-to-end, demo, documentation
     Test,
     /// Measure the host beside native hyper and `wasmtime serve`; print a table and write it to target/bench
     Bench(bench::Options),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 
 use crate::command::{self, cargo, root};
+use crate::demo;
 use crate::guests::{self, stems};
 use crate::setup::{self, COMPONENT_TARGET, PROGRAM_TARGET};
 
@@ -16,7 +17,7 @@ const FAULT_TESTS: &str = "tests/isolation";
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", format),
     ("every fault guest has a test", faults_are_tested),
     ("set-up", setup::run),
@@ -25,6 +26,7 @@ const STEPS: [Step; 9] = [
     ("clippy on guests", clippy_guests),
     ("unit and policy tests", unit),
     ("end-to-end tests", end_to_end),
+    ("demo", demo::once_in_dev),
     ("documentation", documentation),
 ];
 
