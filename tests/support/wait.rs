@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// Longer than anything takes on a machine that does other work too.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Longer than anything takes on a machine that does other work too: beside a program that computes on each processor,
+/// a component that compiles in a second takes more than one minute, since compile children have the lowest priority.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(180);
 /// How often something is asked for that tells nobody when it changes.
 const ASK_FIRST: Duration = Duration::from_millis(2);
 const ASK_LAST: Duration = Duration::from_millis(100);
