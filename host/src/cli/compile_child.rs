@@ -20,6 +20,8 @@ pub struct Args {
     pub memory: u64,
     /// Processor time in seconds
     pub cpu_seconds: u64,
+    /// The host's process id
+    pub host: u32,
 }
 
 /// Compiles standard input; succeeds if the report could be written, whatever it says.
@@ -29,6 +31,7 @@ pub fn run(args: &Args) -> ExitCode {
         output: &args.output,
         memory: args.memory,
         cpu_seconds: args.cpu_seconds,
+        host: args.host,
     };
     let report = child::run(&orders, io::stdin().lock());
     let said = serde_json::to_string(&report)

@@ -6,6 +6,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::parent_id;
 use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
@@ -31,6 +32,8 @@ pub struct Orders<'a> {
     pub memory: u64,
     /// Processor time, all threads together, in seconds.
     pub cpu_seconds: u64,
+    /// The process that wants the image.
+    pub host: u32,
 }
 
 /// What the child says on the last line of its standard output, in JSON.
@@ -60,6 +63,8 @@ pub struct Made {
 
 #[derive(Debug, thiserror::Error)]
 enum ChildError {
+    #[error("the host is gone")]
+    Abandoned,
     #[error("can't limit the compiler's {what}")]
     Limit {
         what: &'static str,
@@ -119,6 +124,10 @@ fn compile(orders: &Orders<'_>, input: impl Read) -> Result<Made, ChildError> {
 fn limit(orders: &Orders<'_>) -> Result<(), ChildError> {
     // With the host gone nobody wants the image; on systems without this the limits below end the child.
     set_parent_process_death_signal(Some(Signal::KILL)).ok();
+    // No signal comes for a host that was gone before.
+    if parent_id() != orders.host {
+        return Err(ChildError::Abandoned);
+    }
     // A lower priority is a courtesy; its refusal is no reason to stop.
     nice(NICE_LOWEST).ok();
     let set = |what, resource, current: u64, maximum: u64| {

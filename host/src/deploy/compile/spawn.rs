@@ -7,7 +7,7 @@ use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{self, ExitStatus, Stdio};
 use std::thread;
 
 use rustix::fs::OFlags;
@@ -30,7 +30,7 @@ const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// What is shown of a crashed child's last words.
 const LAST_WORDS_BYTES_MAX: usize = 1024;
 
-/// How to start the compile child; it gets three more arguments, see [`crate::cli::compile_child::Args`].
+/// How to start the compile child; it gets four more arguments, see [`crate::cli::compile_child::Args`].
 #[derive(Debug, Clone)]
 pub struct Launch {
     program: PathBuf,
@@ -98,6 +98,7 @@ pub(super) async fn compile(
         .arg(output)
         .arg(settings.memory.to_string())
         .arg(cpu.as_secs().saturating_add(1).to_string())
+        .arg(process::id().to_string())
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
         // Each of glibc's arenas would take 64 MiB of the address space.

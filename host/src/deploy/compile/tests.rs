@@ -28,10 +28,11 @@ static ENGINES: LazyLock<Arc<Engines>> = LazyLock::new(|| {
 #[ignore = "run by the other tests"]
 fn act_as_the_child() {
     let arguments: Vec<_> = std::env::args().collect();
-    let [.., output, memory, cpu] = arguments.as_slice() else {
+    let [.., output, memory, cpu, host] = arguments.as_slice() else {
         return;
     };
-    let (Ok(memory), Ok(cpu_seconds)) = (memory.parse(), cpu.parse()) else {
+    let (Ok(memory), Ok(cpu_seconds), Ok(host)) = (memory.parse(), cpu.parse(), host.parse())
+    else {
         return;
     };
     println!();
@@ -39,6 +40,7 @@ fn act_as_the_child() {
         output: output.into(),
         memory,
         cpu_seconds,
+        host,
     };
     assert_eq!(
         compile_child::run(&arguments),
@@ -57,6 +59,17 @@ fn this_test_program() -> Launch {
             "--test-threads=1",
             child,
         ],
+    )
+}
+
+/// Starts the child from a process that is not this one, as if this one were gone.
+fn by_another_process() -> Launch {
+    let child = "\"$0\" --exact --ignored --nocapture --test-threads=1 \
+                 deploy::compile::tests::act_as_the_child \"$@\" | cat";
+    let this = std::env::current_exe().unwrap();
+    Launch::new(
+        "/bin/sh",
+        ["-c".into(), child.into(), this.into_os_string()],
     )
 }
 
@@ -178,6 +191,18 @@ async fn a_refusal_comes_back_with_its_causes() {
     assert!(error.to_string().contains("cut short"), "{error}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("unexpected end"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_child_whose_host_is_gone_when_it_starts_compiles_nothing() {
+    let bench = Bench::with(SETTINGS, by_another_process());
+    let bytes = component(&[], &[HANDLER_02]);
+    let error = anyhow::Error::from(bench.compile(&bytes).await.unwrap_err());
+    assert!(
+        format!("{error:#}").contains("the host is gone"),
+        "{error:#}"
+    );
+    assert!(bench.images().is_empty());
 }
 
 #[tokio::test]
