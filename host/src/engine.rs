@@ -32,10 +32,10 @@ const CORE_INSTANCE_BYTES_MAX: usize = 4 << 20;
 /// Stacks a claim: an instance of the async component model may suspend several calls at once.
 const STACKS_PER_CLAIM: u32 = 4;
 
-// Bytes that stay resident in a pool slot between two tenants; they are zeroed by hand, the rest by the kernel.
+// Bytes that stay resident in a pool slot between two tenants; they are zeroed by hand, the rest by the kernel. Native
+// stacks are not zeroed: no instruction of a guest reads what it has not written there.
 const MEMORY_KEEP_RESIDENT: usize = 2 << 20;
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
-const STACK_KEEP_RESIDENT: usize = 64 << 10;
 
 /// Which engine an artifact needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,15 +187,12 @@ fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
         .max_memory_size(usize::try_from(pool.memory_max).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
-        .async_stack_keep_resident(STACK_KEEP_RESIDENT)
         .pagemap_scan(if pagemap_scan {
             Enabled::Auto
         } else {
             Enabled::No
         });
     let mut config = compile_config(kind);
-    // Zeroed stacks: what one guest's frames held is never under another's.
-    config.async_stack_zeroing(true);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
     config
 }

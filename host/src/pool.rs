@@ -125,14 +125,20 @@ impl Share {
         self.reserved.resize(reserved);
     }
 
+    /// The right to start an instance that takes `claims`, if there is one now.
+    pub(crate) fn try_claim(&self, claims: u32) -> Option<Claim> {
+        let of = |permits: &Arc<Permits>, borrowed| {
+            let permit = permits.try_acquire(claims)?;
+            Some(Claim {
+                _permit: permit,
+                borrowed,
+            })
+        };
+        of(&self.reserved, false).or_else(|| of(&self.common, true))
+    }
+
     /// Waits until an instance that takes `claims` may be started.
     pub(crate) async fn claim(&self, claims: u32) -> Option<Claim> {
-        if let Some(permit) = self.reserved.try_acquire(claims) {
-            return Some(Claim {
-                _permit: permit,
-                borrowed: false,
-            });
-        }
         tokio::select! {
             biased;
             permit = self.reserved.acquire(claims) => Some(Claim { _permit: permit?, borrowed: false }),

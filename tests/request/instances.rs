@@ -163,11 +163,14 @@ async fn an_instance_takes_as_many_requests_at_once_as_the_manifest_says() {
         .start()
         .await;
     until("an instance to take three at once", async || {
+        // Requests of one connection share instances; elsewhere there may be others.
+        let mut connection = host.connect_h2().await;
         let mut held = Vec::new();
         let mut alive = Vec::new();
         for number in 1..=AT_ONCE + 1 {
             let (mut upload, body) = streamed();
-            let mut reply = host.open(Request::post("/a").body(body).unwrap()).await;
+            let request = Request::post("/a").body(body).unwrap();
+            let mut reply = connection.open(request).await.unwrap();
             assert!(upload.send("held").await);
             assert_eq!(reply.chunk().await.unwrap(), "held");
             held.push((upload, reply));

@@ -68,7 +68,8 @@ pub(crate) fn get(path: &str) -> Request<Body> {
 pub(crate) struct Connection {
     sender: Sender,
     authority: String,
-    driver: AbortOnDropHandle<()>,
+    /// None if it is another's.
+    driver: Option<AbortOnDropHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -108,11 +109,23 @@ impl Connection {
     }
 
     fn new(sender: Sender, address: SocketAddr, driver: tokio::task::JoinHandle<()>) -> Self {
-        let driver = AbortOnDropHandle::new(driver);
+        let driver = Some(AbortOnDropHandle::new(driver));
         Self {
             sender,
             authority: address.to_string(),
             driver,
+        }
+    }
+
+    /// The same HTTP/2 connection, for requests that go on side by side. To be dropped first.
+    pub(crate) fn beside(&self) -> Self {
+        let Sender::Http2(sender) = &self.sender else {
+            panic!("HTTP/1.1 has one request at a time");
+        };
+        Self {
+            sender: Sender::Http2(sender.clone()),
+            authority: self.authority.clone(),
+            driver: None,
         }
     }
 
@@ -164,7 +177,9 @@ impl Connection {
 
     /// Waits until the connection has ended.
     pub(crate) async fn ended(self) {
-        within("a connection to end", self.driver).await.unwrap();
+        within("a connection to end", self.driver.unwrap())
+            .await
+            .unwrap();
     }
 
     /// Sends the connection's only request.
@@ -176,7 +191,7 @@ impl Connection {
         );
         let reply = within(&what, self.open(request)).await;
         let mut reply = reply.unwrap_or_else(|error| panic!("{what}: {error:?}"));
-        reply.connection = Some(self.driver);
+        reply.connection = self.driver;
         reply
     }
 }

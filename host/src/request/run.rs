@@ -17,7 +17,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi_http::{FieldMapError, WasiBody};
 
-use self::instances::{Claimant, Instance, Queue, Seat};
+use self::instances::{Claimant, Instance, Queue, Reach, Seat};
 use self::meter::{Meter, Metered};
 use self::state::State;
 use super::body;
@@ -121,16 +121,7 @@ pub(crate) async fn call(
         seat: None,
         guards: (slot, lease),
     }));
-    let (claimant, guest) = match (revision.instances.offer(&mut job), job) {
-        (Some(claimant), _) => (claimant, None),
-        (None, Some(job)) => {
-            let claim = timeout_at(deadline, standing.share.claim(revision.claims)).await;
-            let claim = claim.map_err(|_| Fault::from(Cause::WallDeadline))?;
-            let claim = claim.ok_or(Cause::HostFailed)?;
-            start(core, standing, revision, claim, job)
-        }
-        (None, None) => return Err(Cause::HostFailed.into()),
-    };
+    let (claimant, guest) = place(core, standing, revision, &mut job, deadline).await?;
     // Dropped after the guest, which is put down with it if need be.
     let hold = Hold(Some(claimant));
     match timeout_at(deadline, Attended { guest, answer }).await {
@@ -150,6 +141,33 @@ pub(crate) async fn call(
             Cause::WallDeadline,
             "[limits] timeout passed before the guest answered",
         )),
+    }
+}
+
+/// Finds an instance for the job: one that is here already, a new one, one that is elsewhere, or a new one when the
+/// pool has room again.
+async fn place(
+    core: &Arc<Core>,
+    standing: &Standing,
+    revision: Arc<Revision>,
+    job: &mut Option<Box<Job>>,
+    deadline: Instant,
+) -> Result<(Claimant, Option<Guest>), Fault> {
+    let (instances, share) = (&revision.instances, &standing.share);
+    if let Some(claimant) = instances.offer(job, Reach::OwnLane) {
+        return Ok((claimant, None));
+    }
+    let mut claim = share.try_claim(revision.claims);
+    if claim.is_none() {
+        if let Some(claimant) = instances.offer(job, Reach::AnyLane) {
+            return Ok((claimant, None));
+        }
+        let waited = timeout_at(deadline, share.claim(revision.claims)).await;
+        claim = waited.map_err(|_| Fault::from(Cause::WallDeadline))?;
+    }
+    match (claim, job.take()) {
+        (Some(claim), Some(job)) => Ok(start(core, standing, revision, claim, job)),
+        _ => Err(Cause::HostFailed.into()),
     }
 }
 

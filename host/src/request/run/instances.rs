@@ -5,6 +5,7 @@ use std::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -46,11 +47,22 @@ pub(crate) struct Instances {
     heavy: AtomicBool,
 }
 
+/// Where an instance is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// On the lane of the request.
+    OwnLane,
+    /// Anywhere.
+    AnyLane,
+}
+
 /// The host's handle on one instance, whose task owns the store.
 #[derive(Debug)]
 pub(crate) struct Instance {
     /// Boxed: a queue has room for many from its start.
     jobs: mpsc::UnboundedSender<Box<Job>>,
+    /// The lane that it lives on: elsewhere a request and its answer have to wake another thread.
+    lane: ThreadId,
     requests_max: u32,
     exclusive: bool,
     load: Mutex<Load>,
@@ -132,14 +144,14 @@ impl Instances {
         }
     }
 
-    /// Hands the job to an instance that has room for it, if there is one; else the job stays where it is.
-    pub(crate) fn offer(&self, job: &mut Option<Box<Job>>) -> Option<Claimant> {
+    /// Hands the job to an instance that has room for it, if there is one `within` reach; else the job stays where it is.
+    pub(crate) fn offer(&self, job: &mut Option<Box<Job>>, within: Reach) -> Option<Claimant> {
         if self.reuse.requests == 1 {
             return None;
         }
         loop {
             let mut offered = job.take()?;
-            let Some((seat, claimant)) = self.find_seat() else {
+            let Some((seat, claimant)) = self.find_seat(within) else {
                 *job = Some(offered);
                 return None;
             };
@@ -154,9 +166,14 @@ impl Instances {
         }
     }
 
-    fn find_seat(&self) -> Option<(Seat, Claimant)> {
+    fn find_seat(&self, within: Reach) -> Option<(Seat, Claimant)> {
+        let here = thread::current().id();
         let mut open = self.open();
-        let (seat, full) = open.iter().rev().find_map(|instance| {
+        let reached = open
+            .iter()
+            .rev()
+            .filter(|instance| within == Reach::AnyLane || instance.lane == here);
+        let (seat, full) = { reached }.find_map(|instance| {
             let mut load = instance.load();
             if load.closed || load.in_flight >= self.reuse.at_once {
                 return None;
@@ -175,6 +192,7 @@ impl Instances {
         let (jobs, queue) = mpsc::unbounded_channel();
         let instance = Arc::new(Instance {
             jobs,
+            lane: thread::current().id(),
             requests_max: self.reuse.requests,
             exclusive: self.reuse.at_once == 1,
             load: Mutex::default(),

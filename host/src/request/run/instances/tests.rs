@@ -22,14 +22,20 @@ pub(crate) fn alone() -> (Seat, Claimant) {
 fn an_instance_takes_so_many_at_once_and_so_many_in_all() {
     let instances = instances(3, 2);
     let (first, held, _queue) = instances.create();
-    let (second, _) = instances.find_seat().unwrap();
-    assert!(instances.find_seat().is_none(), "two are inside");
+    let (second, _) = instances.find_seat(Reach::OwnLane).unwrap();
+    assert!(
+        instances.find_seat(Reach::OwnLane).is_none(),
+        "two are inside"
+    );
     drop(first);
-    let (third, _) = instances.find_seat().unwrap();
+    let (third, _) = instances.find_seat(Reach::OwnLane).unwrap();
     assert!(Arc::ptr_eq(&third.instance, &held.instance));
     assert!(held.instance.is_closed());
     drop((second, third));
-    assert!(instances.find_seat().is_none(), "it has had three");
+    assert!(
+        instances.find_seat(Reach::OwnLane).is_none(),
+        "it has had three"
+    );
     assert!(instances.open().is_empty());
 }
 
@@ -38,7 +44,7 @@ fn what_is_never_reused_is_never_offered() {
     let instances = instances(1, 1);
     let (_seat, claimant, _queue) = instances.create();
     assert!(claimant.instance.is_closed());
-    assert!(instances.find_seat().is_none());
+    assert!(instances.find_seat(Reach::OwnLane).is_none());
 }
 
 #[test]
@@ -46,7 +52,7 @@ fn an_instance_that_was_given_up_gets_no_more_requests() {
     let instances = instances(128, 16);
     let (seat, claimant, _queue) = instances.create();
     claimant.abandon();
-    assert!(instances.find_seat().is_none());
+    assert!(instances.find_seat(Reach::OwnLane).is_none());
     assert!(claimant.instance.load().unattended.is_some());
     drop(seat);
     let load = claimant.instance.load();
@@ -59,7 +65,7 @@ fn counts_come_out_even_however_a_request_ends() {
     {
         let instances = instances(128, 16);
         let (seat, claimant, _queue) = instances.create();
-        let (_other, _stays) = instances.find_seat().unwrap();
+        let (_other, _stays) = instances.find_seat(Reach::OwnLane).unwrap();
         if seat_first {
             drop(seat);
             claimant.release();
@@ -123,7 +129,10 @@ fn after_an_instance_that_moved_the_next_one_is_likely_to_compute_for_long() {
     drop(seat);
     instances.moves(&claimant.instance);
     assert!(instances.are_heavy());
-    assert!(instances.find_seat().is_none(), "it would wait");
+    assert!(
+        instances.find_seat(Reach::OwnLane).is_none(),
+        "it would wait"
+    );
 }
 
 #[test]
@@ -146,4 +155,13 @@ fn until_one_on_the_busy_lane_turns_out_to_be_short() {
     compute(&stayed);
     instances.learn(&stayed);
     assert!(!instances.are_heavy(), "it has not moved");
+}
+
+#[test]
+fn an_instance_of_another_lane_is_found_only_within_reach() {
+    let instances = instances(3, 2);
+    let elsewhere = std::thread::scope(|scope| scope.spawn(|| instances.create()).join().unwrap());
+    assert!(instances.find_seat(Reach::OwnLane).is_none());
+    let (seat, _) = instances.find_seat(Reach::AnyLane).unwrap();
+    assert!(Arc::ptr_eq(&seat.instance, &elsewhere.1.instance));
 }
