@@ -121,7 +121,9 @@ async fn an_answer_that_is_whole_stays_so_when_its_instance_traps_later() {
             .parse()
             .unwrap();
         host.works_on("a", 0).await;
-        let next = host.get(&format!("/a?trap={}", served + 1)).await;
+        // Requests of one connection share instances.
+        let mut other = slow.beside();
+        let next = other.get(&format!("/a?trap={}", served + 1)).await;
         host.works_on("a", 0).await;
         let answer = reply.finish().await;
         let lines: Vec<_> = answer.text().lines().map(str::trim).collect();

@@ -101,7 +101,9 @@ pub(super) async fn compile(
         .arg(process::id().to_string())
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
-        // Each of glibc's arenas would take 64 MiB of the address space.
+        // What an allocator only reserves would count as much as what it uses: mimalloc reserves 1 GiB, glibc
+        // 64 MiB for each of its arenas.
+        .env("MIMALLOC_ARENA_RESERVE", "0")
         .env("MALLOC_ARENA_MAX", "1")
         .stdin(Stdio::from(artifact))
         .stdout(Stdio::piped())

@@ -73,7 +73,7 @@ async fn the_child_inherits_no_environment() {
     );
     let error = error.await.unwrap_err().to_string();
     assert!(
-        error.ends_with("MALLOC_ARENA_MAX | RAYON_NUM_THREADS"),
+        error.ends_with(": MALLOC_ARENA_MAX | MIMALLOC_ARENA_RESERVE | RAYON_NUM_THREADS"),
         "{error}"
     );
 }
