@@ -6,7 +6,7 @@
 //! One task decides for all deployments, what goes on meanwhile is prepared in others. Whatever is ready at a moment is
 //! published in one snapshot; a candidate that fits only beside another's newest one waits for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -77,6 +77,8 @@ struct Decider {
     deployer: Arc<Deployer>,
     desk: Desk,
     outcomes: mpsc::UnboundedSender<Outcome>,
+    /// Whether what was set aside may fit now.
+    changed: bool,
 }
 
 impl Deployer {
@@ -101,6 +103,7 @@ impl Deployer {
             deployer: self,
             desk: Desk::default(),
             outcomes: sender,
+            changed: false,
         };
         // The newest deployment of those that were there at the start.
         let mut last_of_start = None;
@@ -199,11 +202,11 @@ impl Decider {
             match change {
                 Change::Upsert(candidate) => candidates.push(*candidate),
                 Change::Remove(name) => {
-                    self.desk.clear(&name);
+                    self.clear(&name);
                     gone.push(name);
                 }
                 Change::Broken(name, error) => {
-                    self.desk.clear(&name);
+                    self.clear(&name);
                     self.deployer.refuse(&name, &*error);
                 }
             }
@@ -218,7 +221,7 @@ impl Decider {
                 return false;
             }
             let name = candidate.config.name.as_ref();
-            self.desk.clear(name);
+            self.clear(name);
             let runs = promote::runs(&core.registry, candidate);
             if runs {
                 core.board.confirmed(name);
@@ -235,12 +238,18 @@ impl Decider {
         self.begin(fitting);
     }
 
+    /// What is under way for a service counts no more.
+    fn clear(&mut self, name: &str) {
+        self.desk.clear(name);
+        self.changed = true;
+    }
+
     /// Which candidates fit beside what stands when all that is under way has been published. Found out before anything
     /// is compiled, so that of two that claim the same route one has it, however long each takes.
     fn sort_out(&self, candidates: Vec<Candidate>) -> (Vec<Candidate>, Vec<(Candidate, Misfit)>) {
         let registry = &self.deployer.core.registry;
         let snapshot = registry.snapshot();
-        let mut stands = promote::stands(&snapshot);
+        let mut stands = promote::stands(&snapshot, &self.desk);
         self.desk.overlay(&mut stands);
         let configs = candidates.iter().map(|candidate| &candidate.config);
         let mut misfits = promote::misfits(registry, &stands, configs);
@@ -260,7 +269,7 @@ impl Decider {
         let configs: Vec<_> = configs
             .map(|candidate| Arc::new(candidate.config.clone()))
             .collect();
-        promote::reserve(&core.registry, &configs);
+        promote::reserve(&core.registry, &self.desk, &configs);
         for candidate in candidates {
             let name = candidate.config.name.clone();
             core.board.compiling(name.as_ref(), &candidate);
@@ -287,6 +296,7 @@ impl Decider {
             Ok(prepared) => self.desk.prepared(&name, prepared),
             Err(error) => {
                 self.desk.finish(&name);
+                self.changed = true;
                 self.deployer.refuse(name.as_ref(), &error);
             }
         }
@@ -302,23 +312,25 @@ impl Decider {
             }
             let registry = &self.deployer.core.registry;
             let snapshot = registry.snapshot();
+            let stands = promote::stands(&snapshot, &self.desk);
             let configs = ready.iter().map(|prepared| &*prepared.revision.config);
-            let misfits = promote::misfits(registry, &promote::stands(&snapshot), configs);
+            let misfits = promote::misfits(registry, &stands, configs);
             let fits = |prepared: &Prepared| !misfits.contains_key(&prepared.revision.config.name);
             let fitting: Vec<Prepared> = ready.iter().filter(|one| fits(one)).cloned().collect();
-            let refused = match self.swap(&fitting) {
-                Ok(()) if !fitting.is_empty() => continue,
-                Ok(()) => self.hopeless(misfits),
-                Err(misfit) => {
-                    let names = fitting.iter().map(|one| one.revision.config.name.clone());
-                    names.map(|name| (name, misfit.clone())).collect()
-                }
+            let refused = if fitting.is_empty() {
+                self.hopeless(misfits)
+            } else if let Err(misfit) = self.swap(&fitting) {
+                let names = fitting.iter().map(|one| one.revision.config.name.clone());
+                names.map(|name| (name, misfit.clone())).collect()
+            } else {
+                continue;
             };
             if refused.is_empty() {
                 return;
             }
             for (name, misfit) in refused {
                 self.deployer.refuse(name.as_ref(), &misfit);
+                self.changed = true;
                 if let Some(candidate) = self.desk.finish(&name) {
                     self.desk.set_aside(candidate);
                 }
@@ -329,7 +341,9 @@ impl Decider {
     fn swap(&mut self, prepared: &[Prepared]) -> Result<(), Misfit> {
         let revisions = prepared.iter().map(|prepared| prepared.revision.clone());
         let revisions: Vec<_> = revisions.collect();
-        let replaced = promote::publish(&self.deployer.core.registry, &revisions)?;
+        let registry = &self.deployer.core.registry;
+        let replaced = promote::publish(registry, &self.desk, &revisions)?;
+        self.changed = true;
         for revision in &revisions {
             self.desk.finish(&revision.config.name);
         }
@@ -338,24 +352,32 @@ impl Decider {
     }
 
     /// Those that no candidate under way can make room for.
-    fn hopeless(
-        &self,
-        misfits: impl IntoIterator<Item = (ServiceName, Misfit)>,
-    ) -> Vec<(ServiceName, Misfit)> {
-        let waits = |name: &ServiceName, misfit: &Misfit| {
-            self.desk.prepares()
-                && misfit
-                    .blocker(name)
-                    .is_some_and(|other| self.desk.awaits(other))
+    fn hopeless(&self, misfits: BTreeMap<ServiceName, Misfit>) -> Vec<(ServiceName, Misfit)> {
+        let waits = |name: &ServiceName| {
+            // A candidate may wait for one that waits itself; in a circle all would.
+            let mut seen = BTreeSet::from([name]);
+            let mut next = misfits.get(name).and_then(|misfit| misfit.blocker(name));
+            while let Some(blocker) = next.filter(|blocker| seen.insert(blocker)) {
+                if self.desk.prepares(blocker) {
+                    return true;
+                }
+                next = misfits
+                    .get(blocker)
+                    .and_then(|misfit| misfit.blocker(blocker));
+            }
+            false
         };
-        let misfits = misfits.into_iter();
+        let misfits = misfits.iter().filter(|(name, _)| !waits(name));
         misfits
-            .filter(|(name, misfit)| !waits(name, misfit))
+            .map(|(name, misfit)| (name.clone(), misfit.clone()))
             .collect()
     }
 
     /// Begins again with what other services stood in the way of and no longer do.
     fn retry(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
         let aside = self.desk.take_aside();
         if aside.is_empty() {
             return;

@@ -1,28 +1,112 @@
 //! The instance pool's division among services: who may start an instance, counted in claims.
 //!
 //! Every service has a reserved share that no other can take; what is left when services ask for more than there is
-//! lies in common. The figures come from `skep_policy::shares`.
+//! lies in common. The figures come from `skep_policy::shares`. A claim that is to be another's is so when it has come
+//! back: there are never more than the pool has.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What permits are made of, and go back to when their number shrinks. Shared by all that divide one pool.
+#[derive(Debug)]
+pub(crate) struct Stock(Mutex<Stored>);
+
+#[derive(Debug)]
+struct Stored {
+    spare: u32,
+    /// Who waits for more, and for how many.
+    short: Vec<(Weak<Semaphore>, u32)>,
+}
+
+impl Stock {
+    pub(crate) fn new(size: u32) -> Arc<Self> {
+        let stored = Stored {
+            spare: size,
+            short: Vec::new(),
+        };
+        Arc::new(Self(Mutex::new(stored)))
+    }
+
+    /// As many as anybody asks for.
+    pub(crate) fn endless() -> Arc<Self> {
+        Self::new(u32::MAX)
+    }
+
+    /// Gives so many more, as soon as there are.
+    fn give(&self, to: &Arc<Semaphore>, more: u32) {
+        let mut stored = self.lock();
+        stored.short.push((Arc::downgrade(to), more));
+        stored.serve();
+    }
+
+    /// Takes so many back out of those that are still waited for; says how many were not.
+    fn cancel(&self, of: &Arc<Semaphore>, mut less: u32) -> u32 {
+        for (waiting, short) in &mut self.lock().short {
+            if waiting.as_ptr() == Arc::as_ptr(of) {
+                let cancelled = less.min(*short);
+                *short -= cancelled;
+                less -= cancelled;
+            }
+        }
+        less
+    }
+
+    /// Those that are still waited for.
+    fn short_of(&self, semaphore: &Arc<Semaphore>) -> u32 {
+        let stored = self.lock();
+        let short = stored.short.iter();
+        short
+            .filter(|(waiting, _)| waiting.as_ptr() == Arc::as_ptr(semaphore))
+            .map(|(_, short)| short)
+            .sum()
+    }
+
+    fn put_back(&self, count: u32) {
+        let mut stored = self.lock();
+        stored.spare += count;
+        stored.serve();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stored> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stored {
+    fn serve(&mut self) {
+        let spare = &mut self.spare;
+        self.short.retain_mut(|(semaphore, short)| {
+            let Some(semaphore) = semaphore.upgrade() else {
+                return false;
+            };
+            let given = (*short).min(*spare);
+            semaphore.add_permits(given as usize);
+            *short -= given;
+            *spare -= given;
+            *short > 0
+        });
+    }
+}
 
 /// Permits whose number can change while some are held.
 #[derive(Debug)]
 pub(crate) struct Permits {
     semaphore: Arc<Semaphore>,
+    stock: Arc<Stock>,
     size: AtomicU32,
-    /// Permits that are to vanish when they come back.
+    /// Permits that go back to the stock when they come back.
     owed: AtomicU32,
 }
 
 impl Permits {
-    pub(crate) fn new(size: u32) -> Arc<Self> {
-        let semaphore = Arc::new(Semaphore::new(size as usize));
+    /// No permits yet, of the stock.
+    pub(crate) fn of(stock: &Arc<Stock>) -> Arc<Self> {
         Arc::new(Self {
-            semaphore,
-            size: AtomicU32::new(size),
+            semaphore: Arc::new(Semaphore::new(0)),
+            stock: stock.clone(),
+            size: AtomicU32::new(0),
             owed: AtomicU32::new(0),
         })
     }
@@ -35,12 +119,13 @@ impl Permits {
             while more > 0 && self.forgive() {
                 more -= 1;
             }
-            self.semaphore.add_permits(more as usize);
+            self.stock.give(&self.semaphore, more);
         } else {
-            let less = before - size;
+            let less = self.stock.cancel(&self.semaphore, before - size);
             let forgotten = self.semaphore.forget_permits(less as usize);
-            self.owed
-                .fetch_add(less - u32::try_from(forgotten).unwrap_or(less), Relaxed);
+            let forgotten = u32::try_from(forgotten).unwrap_or(less);
+            self.owed.fetch_add(less - forgotten, Relaxed);
+            self.stock.put_back(forgotten);
         }
     }
 
@@ -73,8 +158,19 @@ impl Permits {
 
     /// Permits that are held now.
     pub(crate) fn held(&self) -> u32 {
+        let short = self.stock.short_of(&self.semaphore);
         let free = u32::try_from(self.semaphore.available_permits()).unwrap_or(u32::MAX);
-        (self.size.load(Relaxed) + self.owed.load(Relaxed)).saturating_sub(free)
+        (self.size.load(Relaxed) + self.owed.load(Relaxed))
+            .saturating_sub(free.saturating_add(short))
+    }
+}
+
+// Nobody holds any more, since who does holds these permits: all go back.
+impl Drop for Permits {
+    fn drop(&mut self) {
+        self.stock.cancel(&self.semaphore, u32::MAX);
+        let free = self.semaphore.available_permits();
+        self.stock.put_back(u32::try_from(free).unwrap_or(0));
     }
 }
 
@@ -93,6 +189,7 @@ impl Drop for Permit {
         while permit.num_permits() > 0 && self.permits.forgive() {
             if let Some(one) = permit.split(1) {
                 one.forget();
+                self.permits.stock.put_back(1);
             }
         }
     }
@@ -113,10 +210,19 @@ pub(crate) struct Claim {
     pub(crate) borrowed: bool,
 }
 
+impl Claim {
+    fn of(permits: &Arc<Permits>, claims: u32, borrowed: bool) -> Option<Self> {
+        permits.try_acquire(claims).map(|permit| Self {
+            _permit: permit,
+            borrowed,
+        })
+    }
+}
+
 impl Share {
-    pub(crate) fn new(common: Arc<Permits>) -> Self {
+    pub(crate) fn new(stock: &Arc<Stock>, common: Arc<Permits>) -> Self {
         Self {
-            reserved: Permits::new(0),
+            reserved: Permits::of(stock),
             common,
         }
     }
@@ -125,16 +231,19 @@ impl Share {
         self.reserved.resize(reserved);
     }
 
-    /// The right to start an instance that takes `claims`, if there is one now.
+    /// Leaves the service no more than `reserved` to itself.
+    pub(crate) fn shrink(&self, reserved: u32) {
+        self.resize(reserved.min(self.reserved.size.load(Relaxed)));
+    }
+
+    /// The right to start an instance that takes `claims`, if the service has it for itself now.
     pub(crate) fn try_claim(&self, claims: u32) -> Option<Claim> {
-        let of = |permits: &Arc<Permits>, borrowed| {
-            let permit = permits.try_acquire(claims)?;
-            Some(Claim {
-                _permit: permit,
-                borrowed,
-            })
-        };
-        of(&self.reserved, false).or_else(|| of(&self.common, true))
+        Claim::of(&self.reserved, claims, false)
+    }
+
+    /// The same, from what lies in common.
+    pub(crate) fn try_borrow(&self, claims: u32) -> Option<Claim> {
+        Claim::of(&self.common, claims, true)
     }
 
     /// Waits until an instance that takes `claims` may be started.
@@ -154,12 +263,25 @@ impl Share {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+
+    fn permits(stock: &Arc<Stock>, size: u32) -> Arc<Permits> {
+        let permits = Permits::of(stock);
+        permits.resize(size);
+        permits
+    }
+
+    fn hold(permits: &Arc<Permits>, count: u32) -> Vec<Permit> {
+        let one = |_| permits.try_acquire(1).unwrap();
+        (0..count).map(one).collect()
+    }
 
     #[test]
     fn shrinking_takes_effect_as_permits_come_back() {
-        let permits = Permits::new(4);
-        let held: Vec<_> = (0..4).map(|_| permits.try_acquire(1).unwrap()).collect();
+        let permits = permits(&Stock::new(4), 4);
+        let held = hold(&permits, 4);
         permits.resize(1);
         assert_eq!(permits.held(), 4);
         drop(held);
@@ -170,8 +292,8 @@ mod tests {
 
     #[test]
     fn growing_first_forgives_what_is_owed() {
-        let permits = Permits::new(2);
-        let held: Vec<_> = (0..2).map(|_| permits.try_acquire(1).unwrap()).collect();
+        let permits = permits(&Stock::new(2), 2);
+        let held = hold(&permits, 2);
         permits.resize(0);
         permits.resize(2);
         assert!(permits.try_acquire(1).is_none());
@@ -180,16 +302,56 @@ mod tests {
         assert!(permits.try_acquire(3).is_none());
     }
 
+    #[test]
+    fn what_one_gives_up_is_anothers_when_it_has_come_back_and_no_sooner() {
+        let stock = Stock::new(4);
+        let (one, other) = (permits(&stock, 4), permits(&stock, 0));
+        let mut held = hold(&one, 3);
+        one.resize(1);
+        other.resize(3);
+        // Only one was free.
+        let of_other = hold(&other, 1);
+        assert!(other.try_acquire(1).is_none());
+        assert_eq!((one.held(), other.held()), (3, 1));
+        held.pop();
+        held.pop();
+        assert_eq!(hold(&other, 2).len(), 2);
+        drop(of_other);
+        assert!(other.try_acquire(3).is_some() && one.try_acquire(1).is_none());
+        // What it still waits for it can lose again.
+        one.resize(4);
+        one.resize(1);
+        other.resize(0);
+        drop(held);
+        assert!(one.try_acquire(1).is_some() && one.try_acquire(2).is_none());
+    }
+
+    #[test]
+    fn all_of_a_service_that_is_gone_is_there_for_others() {
+        let stock = Stock::new(4);
+        let gone = permits(&stock, 4);
+        let held = hold(&gone, 2);
+        let other = permits(&stock, 4);
+        assert!(other.try_acquire(1).is_none());
+        drop(gone);
+        assert!(other.try_acquire(1).is_none(), "its last instances live");
+        drop(held);
+        assert!(other.try_acquire(4).is_some());
+    }
+
     #[tokio::test]
     async fn a_service_borrows_only_past_its_reserve_and_never_takes_anothers() {
-        let common = Permits::new(1);
-        let (greedy, modest) = (Share::new(common.clone()), Share::new(common));
+        let stock = Stock::new(3);
+        let common = permits(&stock, 1);
+        let share = || Share::new(&stock, common.clone());
+        let (greedy, modest) = (share(), share());
         greedy.resize(1);
         modest.resize(1);
         let first = greedy.claim(1).await.unwrap();
         let second = greedy.claim(1).await.unwrap();
         assert!(!first.borrowed && second.borrowed);
-        assert!(futures::FutureExt::now_or_never(greedy.claim(1)).is_none());
+        assert!(greedy.claim(1).now_or_never().is_none());
+        assert!(modest.try_borrow(1).is_none());
         assert!(!modest.claim(1).await.unwrap().borrowed);
     }
 }

@@ -4,13 +4,13 @@
 //! and never waits for readers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use skep_policy::fit::Misfit;
 use skep_policy::name::ServiceName;
 use skep_policy::routes::RouteTable;
-use skep_policy::shares::{self, TooManyServices};
+use skep_policy::shares::{self, Ask, TooManyServices};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -18,7 +18,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::capability::egress::REQUESTS_PER_REVISION_MAX;
 use crate::capability::output::LineBudget;
 use crate::config::ServiceConfig;
-use crate::pool::{Permits, Share};
+use crate::pool::{Permits, Share, Stock};
 use crate::request::gate::Gate;
 use crate::request::run::Program;
 use crate::request::run::instances::Instances;
@@ -128,17 +128,20 @@ pub struct Registry {
     current: ArcSwap<Snapshot>,
     publishing: Mutex<()>,
     pool_instances: u32,
+    stock: Arc<Stock>,
     common: Arc<Permits>,
 }
 
 impl Registry {
     /// An empty registry that divides `pool_instances` among its services.
     pub fn new(pool_instances: u32) -> Self {
+        let stock = Stock::new(pool_instances);
         Self {
             current: ArcSwap::default(),
             publishing: Mutex::new(()),
             pool_instances,
-            common: Permits::new(0),
+            common: Permits::of(&stock),
+            stock,
         }
     }
 
@@ -160,7 +163,7 @@ impl Registry {
     pub(crate) fn standing(&self) -> Arc<Standing> {
         Arc::new(Standing {
             gate: Gate::new(),
-            share: Share::new(self.common.clone()),
+            share: Share::new(&self.stock, self.common.clone()),
             traffic: Traffic::default(),
         })
     }
@@ -173,11 +176,9 @@ impl Registry {
         &self,
         change: impl FnOnce(&mut BTreeMap<ServiceName, Arc<Service>>),
     ) -> Result<Arc<Snapshot>, Misfit> {
-        let _one_at_a_time = self
-            .publishing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut services = self.current.load().services.clone();
+        let _one_at_a_time = self.publishing();
+        let before = self.current.load().services.clone();
+        let mut services = before.clone();
         change(&mut services);
         let routes = RouteTable::build(services.values().flat_map(|service| {
             service
@@ -187,17 +188,28 @@ impl Registry {
                 .map(|route| (route.clone(), service.name.clone(), service.clone()))
         }))?;
         self.divide_pool(&services)?;
+        for (name, service) in &before {
+            if !services.contains_key(name) {
+                service.keep_for_the_rest();
+            }
+        }
         let snapshot = Arc::new(Snapshot { routes, services });
         self.current.store(snapshot.clone());
         Ok(snapshot)
+    }
+
+    fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn divide_pool(
         &self,
         services: &BTreeMap<ServiceName, Arc<Service>>,
     ) -> Result<(), TooManyServices> {
-        let asked: Vec<u32> = services.values().map(|service| service.claims()).collect();
-        let shares = shares::divide(self.pool_instances, &asked)?;
+        let asks: Vec<Ask> = services.values().map(|service| service.ask()).collect();
+        let shares = shares::divide(self.pool_instances, &asks)?;
         for (service, reserved) in services.values().zip(&shares.reserved) {
             service.standing.share.resize(*reserved);
             service.standing.gate.resize(
@@ -211,9 +223,23 @@ impl Registry {
 }
 
 impl Service {
-    /// Claims on the pool that this service asks for.
-    fn claims(&self) -> u32 {
+    /// What this service needs of the pool, in claims.
+    fn ask(&self) -> Ask {
         let each = self.revision.as_ref().map_or(1, |revision| revision.claims);
-        self.config.limits.concurrency.saturating_mul(each)
+        Ask {
+            least: each,
+            most: self.config.limits.concurrency.saturating_mul(each),
+        }
+    }
+
+    /// Leaves a service that goes what the requests that are still here can use, and one instance for those that are
+    /// about to come in. That goes back with the last of them.
+    fn keep_for_the_rest(&self) {
+        let (working, waiting) = self.standing.gate.load();
+        let Ask { least, most } = self.ask();
+        let rest = (working + waiting)
+            .saturating_mul(least)
+            .clamp(least, most.max(least));
+        self.standing.share.shrink(rest);
     }
 }

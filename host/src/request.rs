@@ -1,4 +1,4 @@
-//! A request's whole way: accept → dispatch → gate → lease → run → send.
+//! A request's whole way: accept → dispatch → lease → gate → run → send.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -72,9 +72,8 @@ async fn answer(
         body_idle: core.config.timeouts.body_idle,
     };
     let request = dispatch::prepare(request, &route, &edge)?;
-    lease::exists(service)?;
-    let slot = service.standing.gate.admit(deadline).await?;
     let lease = lease::current(service)?;
+    let slot = service.standing.gate.admit(deadline).await?;
     exchange.runs_on(&lease.revision);
     let answered = tokio::select! {
         biased;

@@ -9,6 +9,11 @@ const RATE: u32 = 100;
 
 const SHARED: &str = "[[route]]\npath = \"/shared\"\n";
 
+/// A manifest with this route.
+fn route(path: &str) -> String {
+    format!("[[route]]\npath = \"/{path}\"\n")
+}
+
 #[tokio::test]
 async fn the_second_claim_to_a_route_is_refused_until_the_first_is_gone() {
     let host = Host::with("first", probe("revision_a"))
@@ -56,7 +61,6 @@ async fn a_running_service_that_claims_anothers_route_runs_on_and_gets_it_when_i
 
 #[tokio::test]
 async fn services_that_exchange_routes_do_so_in_one_snapshot() {
-    let route = |path: &str| format!("[[route]]\npath = \"/{path}\"\n");
     let host = Host::with("first", probe("revision_a"))
         .manifest("first", &route("x"))
         .and("second", probe("revision_b"))
@@ -107,5 +111,27 @@ async fn of_two_files_that_say_they_are_the_same_service_none_is_taken() {
     host.promoted("a", 2).await;
     assert_eq!(host.revision_at("/a").await, "b");
     host.healed("a").await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_never_came_up_keeps_no_route_from_another() {
+    let host = Host::with("last", probe("revision_b"))
+        .manifest("last", &route("y"))
+        .start()
+        .await;
+    host.put("first.toml", route("x"));
+    host.put("first.wasm", "This is not a component.\n");
+    host.refused_with("first", "not WebAssembly").await;
+    let waits = host.get("/x").await;
+    assert_eq!(
+        waits.status(),
+        503,
+        "its callers are told to come back: {waits:?}"
+    );
+    host.put("second.toml", route("x"));
+    host.deploy("second", probe("revision_a"));
+    host.promoted("second", 1).await;
+    assert_eq!(host.revision_at("/x").await, "a");
     host.stop().await;
 }

@@ -99,3 +99,25 @@ async fn a_late_request_without_an_answer_yet_is_told_to_come_back() {
     assert_eq!(answer.problem().service.as_deref(), Some("a"));
     host.stop().await;
 }
+
+#[tokio::test]
+async fn who_waited_during_a_swap_leaves_no_instance_that_takes_room_from_the_new_revision() {
+    let host = Host::with("a", probe("sleep_ms"))
+        .manifest(
+            "a",
+            "[instances]\nreuse = 1000\n[limits]\nconcurrency = 1\n",
+        )
+        .settings("[pool]\ninstances = 1\n")
+        .start()
+        .await;
+    let held = host.begin("/a?ms=1000").await;
+    host.works_on("a", 1).await;
+    let queued = host.begin("/a?ms=1").await;
+    host.queues("a", 1).await;
+    host.deploy("a", probe("revision_b"));
+    host.promoted("a", 2).await;
+    assert_eq!(held.finish().await.text(), "slept 1000\n");
+    assert_eq!(queued.finish().await.text(), "slept 1\n");
+    assert_eq!(host.revision_at("/a").await, "b");
+    host.stop().await;
+}

@@ -118,3 +118,17 @@ async fn greedy_beside_modest() -> Host {
         .start()
         .await
 }
+
+#[tokio::test]
+async fn who_waits_for_an_instance_takes_a_place_in_one_that_has_room_again() {
+    let host = Host::with("a", probe("sleep_ms"))
+        .manifest("a", "[instances]\nreuse = 1000\n")
+        .settings("[pool]\ninstances = 1\n")
+        .start()
+        .await;
+    // Kept alive, the only instance there is gives nothing back to the pool.
+    for answer in join_all((0..8).map(|_| host.get("/a?ms=20"))).await {
+        assert_eq!(answer.text(), "slept 20\n", "{answer:?}");
+    }
+    host.stop().await;
+}

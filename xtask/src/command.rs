@@ -1,7 +1,7 @@
 //! Child processes: started in a known directory, failures reported with the command as one would type it.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
@@ -60,4 +60,31 @@ pub(crate) fn shown(command: &Command) -> String {
         line += &arg.to_string_lossy();
     }
     line
+}
+
+/// Builds a package's bench target, optimised, and says where the program is.
+pub(crate) fn bench(package: &str, target: &str) -> anyhow::Result<PathBuf> {
+    let mut build = cargo(
+        "",
+        [
+            "bench",
+            "--no-run",
+            "--message-format=json-render-diagnostics",
+        ],
+    );
+    build.args(["--package", package, "--bench", target]);
+    let output = build.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("failed ({}): {}", output.status, shown(&build));
+    }
+    let messages = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
+    for message in messages {
+        let message: serde_json::Value = message?;
+        if message["target"]["name"] == target
+            && let Some(program) = message["executable"].as_str()
+        {
+            return Ok(program.into());
+        }
+    }
+    bail!("cargo did not say where it built {target} of {package}")
 }

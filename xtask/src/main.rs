@@ -9,6 +9,7 @@ mod bench;
 mod command;
 mod demo;
 mod guests;
+mod instructions;
 mod setup;
 mod test;
 

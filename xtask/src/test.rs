@@ -1,6 +1,7 @@
 //! All that proves the project, in the order in which a failure is soonest seen.
 //!
-//! Everything is compiled in the dev profile (guests aside): a second profile would compile Wasmtime again.
+//! Everything is compiled in the dev profile (guests and what counts instructions aside): a second profile would compile
+//! Wasmtime again.
 
 use std::process::Command;
 use std::time::Instant;
@@ -10,6 +11,7 @@ use anyhow::{bail, ensure};
 use crate::command::{self, cargo, root};
 use crate::demo;
 use crate::guests::{self, stems};
+use crate::instructions;
 use crate::setup::{self, COMPONENT_TARGET, PROGRAM_TARGET};
 
 /// Where each guest of guests/faults has the test that proves it harmless.
@@ -17,7 +19,7 @@ const FAULT_TESTS: &str = "tests/isolation";
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("format", format),
     ("every fault guest has a test", faults_are_tested),
     ("set-up", setup::run),
@@ -25,6 +27,7 @@ const STEPS: [Step; 10] = [
     ("clippy", clippy),
     ("clippy on guests", clippy_guests),
     ("unit and policy tests", unit),
+    ("instructions", instructions::check),
     ("end-to-end tests", end_to_end),
     ("demo", demo::once_in_dev),
     ("documentation", documentation),

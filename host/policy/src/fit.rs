@@ -39,44 +39,35 @@ impl Misfit {
 /// others can be published in one snapshot. A candidate that does not fit leaves its service as it stands. Of two
 /// candidates in each other's way the one whose service stands goes before, else the first by name.
 ///
-/// Costs a look at every route, once for each candidate that does not fit.
+/// Costs a look at every route, and another for each candidate that does not fit although its service stands.
 #[must_use]
 pub fn misfits<'a>(
     total: u32,
     stands: &Routes<'a>,
     candidates: &Routes<'a>,
 ) -> BTreeMap<&'a ServiceName, Misfit> {
-    let mut misfits = BTreeMap::new();
-    while let Some((name, misfit)) = first_misfit(total, stands, candidates, &misfits) {
-        misfits.insert(name, misfit);
-    }
-    misfits
-}
-
-fn first_misfit<'a>(
-    total: u32,
-    stands: &Routes<'a>,
-    candidates: &Routes<'a>,
-    misfits: &BTreeMap<&'a ServiceName, Misfit>,
-) -> Option<(&'a ServiceName, Misfit)> {
-    let moves = |name: &ServiceName| candidates.contains_key(name) && !misfits.contains_key(name);
-    let mut taken = Taken::default();
-    for (name, routes) in stands.iter().filter(|(name, _)| !moves(name)) {
-        // What stands is in nobody's way that stands.
-        drop(taken.take(name, routes));
-    }
-    let moving = || candidates.iter().filter(|(name, _)| moves(name));
-    let standing = moving().filter(|(name, _)| stands.contains_key(*name));
-    let new = moving().filter(|(name, _)| !stands.contains_key(*name));
-    for (services, (name, routes)) in (taken.services + 1..).zip(standing.chain(new)) {
-        if services > total as usize {
-            return Some((name, TooManyServices { services, total }.into()));
+    let mut stay = BTreeMap::new();
+    loop {
+        let moves = |name: &ServiceName| candidates.contains_key(name) && !stay.contains_key(name);
+        let mut taken = Taken::default();
+        for (name, routes) in stands.iter().filter(|(name, _)| !moves(name)) {
+            taken.stand(name, routes);
         }
-        if let Err(conflict) = taken.take(name, routes) {
-            return Some((name, conflict.into()));
-        }
+        let moving = candidates.iter().filter(|(name, _)| moves(name));
+        let (standing, new): (Vec<_>, Vec<_>) =
+            moving.partition(|(name, _)| stands.contains_key(*name));
+        let mut take = |(name, routes): (&&'a ServiceName, &&'a [RouteSpec])| {
+            let refused = taken.take(total, name, routes).err();
+            refused.map(|misfit| (*name, misfit))
+        };
+        // One that stays takes its old routes, which others may have been given here.
+        let Some((name, misfit)) = standing.into_iter().find_map(&mut take) else {
+            let new: Vec<_> = new.into_iter().filter_map(take).collect();
+            stay.extend(new);
+            return stay;
+        };
+        stay.insert(name, misfit);
     }
-    None
 }
 
 /// The requests that are spoken for.
@@ -87,23 +78,45 @@ struct Taken<'a> {
 }
 
 impl<'a> Taken<'a> {
+    /// Of two that stand in each other's way, as candidates of different moments may, both have what they have.
+    fn stand(&mut self, name: &'a ServiceName, routes: &'a [RouteSpec]) {
+        for route in routes {
+            for takes in route.takes() {
+                self.by.entry(takes).or_insert((name, route));
+            }
+        }
+        self.services += 1;
+    }
+
     fn take(
         &mut self,
+        total: u32,
         name: &'a ServiceName,
         routes: &'a [RouteSpec],
-    ) -> Result<(), RouteConflict> {
+    ) -> Result<(), Misfit> {
+        let services = self.services + 1;
+        if services > total as usize {
+            // What each takes of the pool is known once it is compiled.
+            let least = services as u64;
+            return Err(TooManyServices {
+                services,
+                least,
+                total,
+            }
+            .into());
+        }
         let mut own = HashMap::new();
         for route in routes {
             for takes in route.takes() {
                 let other = self.by.get(&takes).or_else(|| own.get(&takes));
                 // A route may name a method twice.
                 if let Some(other) = other.filter(|(_, other)| !std::ptr::eq(*other, route)) {
-                    return Err(RouteConflict::between(*other, (name, route), &takes));
+                    return Err(RouteConflict::between(*other, (name, route), &takes).into());
                 }
                 own.insert(takes, (name, route));
             }
         }
-        self.services += 1;
+        self.services = services;
         self.by.extend(own);
         Ok(())
     }
@@ -184,6 +197,15 @@ mod tests {
         let stands: Services<'_> = &[(1, &[1]), (2, &[2])];
         assert_eq!(refused(2, stands, &[(0, &[0]), (1, &[5])]), [0]);
         assert_eq!(refused(3, stands, &[(0, &[0]), (1, &[5])]), [0usize; 0]);
+    }
+
+    #[test]
+    fn what_stands_twice_is_still_taken_and_so_is_the_rest_of_it() {
+        let stands: Services<'_> = &[(0, &[0]), (1, &[0, 5])];
+        assert_eq!(
+            refused(9, stands, &[(2, &[5]), (3, &[0]), (4, &[6])]),
+            [2, 3]
+        );
     }
 
     #[test]

@@ -7,53 +7,72 @@
 /// The pool divided: one reserved share a service, in the order asked, and the rest in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Division {
-    /// Instances that each service has for itself; at least one.
+    /// Instances that each service has for itself; at least what it needs.
     pub reserved: Vec<u32>,
     /// Instances that any service may borrow, up to its concurrency in all.
     pub common: u32,
 }
 
-/// More services than instances: not every one could have its own.
+/// Fewer instances than the services need at least: not every one could have its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{services} services can't share a pool of {total} instances: each needs at least one; \
-     set pool.instances to {services} or more, or serve fewer services"
+    "{services} services can't share a pool of {total} instances: they need at least {least}; \
+     set pool.instances to {least} or more, or serve fewer services"
 )]
 pub struct TooManyServices {
     /// Services that ask for a share.
     pub services: usize,
+    /// What they need at least, all together.
+    pub least: u64,
     /// Instances in the pool.
     pub total: u32,
 }
 
-/// Divides `total` instances among services that ask for `concurrency` each (an ask of 0 counts as 1).
+/// What a service needs of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    /// Without so many it can't work at all; 0 counts as 1.
+    pub least: u32,
+    /// It has no use for more; at least `least`.
+    pub most: u32,
+}
+
+impl Ask {
+    fn bounds(self) -> (u32, u32) {
+        let least = self.least.max(1);
+        (least, self.most.max(least))
+    }
+}
+
+/// Divides `total` instances among services.
 ///
-/// If all asks fit, each is reserved whole. Otherwise half the pool is divided evenly (at least one each, no
-/// more than asked) and the other half, with whatever small askers left of theirs, is common.
+/// If all that they have use for fits, each is reserved it whole. Otherwise each has its least reserved and an even part
+/// of half of what is left (no more than it has use for); the other half, with whatever small askers left of theirs,
+/// is common.
 ///
 /// # Errors
-/// If there are more services than instances.
-pub fn divide(total: u32, concurrency: &[u32]) -> Result<Division, TooManyServices> {
-    let too_many = TooManyServices {
-        services: concurrency.len(),
+/// If there are fewer instances than the services need at least.
+pub fn divide(total: u32, asks: &[Ask]) -> Result<Division, TooManyServices> {
+    let bounds = || asks.iter().map(|ask| ask.bounds());
+    let least: u64 = bounds().map(|(least, _)| u64::from(least)).sum();
+    let most: u64 = bounds().map(|(_, most)| u64::from(most)).sum();
+    let left = u64::from(total).checked_sub(least);
+    let left = left.ok_or(TooManyServices {
+        services: asks.len(),
+        least,
         total,
-    };
-    let services = u32::try_from(concurrency.len()).map_err(|_| too_many)?;
-    if services > total {
-        return Err(too_many);
-    }
-    let asked: u64 = concurrency.iter().map(|ask| u64::from(*ask).max(1)).sum();
-    let share_max = if asked <= u64::from(total) {
-        u32::MAX
+    })?;
+    let more_max = if most <= u64::from(total) {
+        u64::MAX
     } else {
-        // services > 0, for with none the sum fits.
-        (total / 2 / services).max(1)
+        // There are services, for with none the sum fits.
+        left / 2 / asks.len() as u64
     };
-    let reserved: Vec<u32> = concurrency
-        .iter()
-        .map(|ask| (*ask).max(1).min(share_max))
+    let more_max = u32::try_from(more_max).unwrap_or(u32::MAX);
+    let reserved: Vec<u32> = bounds()
+        .map(|(least, most)| least + (most - least).min(more_max))
         .collect();
-    let common = if share_max == u32::MAX {
+    let common = if most <= u64::from(total) {
         0
     } else {
         total - reserved.iter().sum::<u32>()
@@ -66,6 +85,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Services that need one instance and have use for as many.
+    fn asks(most: &[u32]) -> Vec<Ask> {
+        most.iter()
+            .map(|most| Ask {
+                least: 1,
+                most: *most,
+            })
+            .collect()
+    }
+
     /// Instances that a service with this ask and reserve gets while the others use only their reserve.
     fn reach(ask: u32, reserved: u32, common: u32) -> u32 {
         ask.max(1).min(reserved + common)
@@ -73,7 +102,7 @@ mod tests {
 
     #[test]
     fn asks_that_fit_are_reserved_whole() {
-        let division = divide(100, &[64, 36]).unwrap();
+        let division = divide(100, &asks(&[64, 36])).unwrap();
         assert_eq!(
             division,
             Division {
@@ -85,19 +114,19 @@ mod tests {
 
     #[test]
     fn asks_that_do_not_fit_share_half_and_borrow_the_rest() {
-        let division = divide(100, &[64, 64, 2]).unwrap();
+        let division = divide(100, &asks(&[64, 64, 2])).unwrap();
         assert_eq!(
             division,
             Division {
-                reserved: vec![16, 16, 2],
-                common: 66
+                reserved: vec![17, 17, 2],
+                common: 64
             }
         );
     }
 
     #[test]
     fn as_many_services_as_instances_get_one_each() {
-        let division = divide(3, &[64, 64, 64]).unwrap();
+        let division = divide(3, &asks(&[64, 64, 64])).unwrap();
         assert_eq!(
             division,
             Division {
@@ -110,9 +139,28 @@ mod tests {
     #[test]
     fn more_services_than_instances_is_an_error_with_both_figures() {
         assert_eq!(
-            divide(2, &[1, 1, 1]).unwrap_err().to_string(),
-            "3 services can't share a pool of 2 instances: each needs at least one; \
+            divide(2, &asks(&[1, 1, 1])).unwrap_err().to_string(),
+            "3 services can't share a pool of 2 instances: they need at least 3; \
              set pool.instances to 3 or more, or serve fewer services"
+        );
+    }
+
+    #[test]
+    fn whoever_needs_several_to_work_at_all_has_them() {
+        let large = Ask {
+            least: 8,
+            most: 512,
+        };
+        let mut all = asks(&[64; 40]);
+        all.push(large);
+        let division = divide(64, &all).unwrap();
+        assert_eq!(division.reserved[40], 8);
+        assert_eq!(division.common, 16);
+        all.extend([large; 3]);
+        assert_eq!(
+            divide(64, &all).unwrap_err().to_string(),
+            "44 services can't share a pool of 64 instances: they need at least 72; \
+             set pool.instances to 72 or more, or serve fewer services"
         );
     }
 
@@ -142,18 +190,18 @@ mod tests {
         }
     }
 
-    fn check(total: u32, asks: &[u32]) {
-        let Ok(division) = divide(total, asks) else {
-            assert!(asks.len() > total as usize);
+    fn check(total: u32, most: &[u32]) {
+        let Ok(division) = divide(total, &asks(most)) else {
+            assert!(most.len() > total as usize);
             return;
         };
         let sum: u64 = division.reserved.iter().map(|r| u64::from(*r)).sum();
         assert!(
             sum + u64::from(division.common) <= u64::from(total),
-            "{total} {asks:?}"
+            "{total} {most:?}"
         );
-        for (ask, reserved) in asks.iter().zip(&division.reserved) {
-            assert!((1..=(*ask).max(1)).contains(reserved), "{total} {asks:?}");
+        for (ask, reserved) in most.iter().zip(&division.reserved) {
+            assert!((1..=(*ask).max(1)).contains(reserved), "{total} {most:?}");
         }
     }
 
@@ -169,8 +217,8 @@ mod tests {
         fn a_larger_pool_takes_from_no_ones_reserve(
             total in 0_u32..400, more in 0_u32..400, asks in prop::collection::vec(0_u32..100, 0..10)
         ) {
-            if let Ok(before) = divide(total, &asks) {
-                let after = divide(total + more, &asks).unwrap();
+            if let Ok(before) = divide(total, &self::asks(&asks)) {
+                let after = divide(total + more, &self::asks(&asks)).unwrap();
                 for (before, after) in before.reserved.iter().zip(&after.reserved) {
                     prop_assert!(after >= before);
                 }
@@ -181,10 +229,10 @@ mod tests {
         fn asking_for_more_never_gets_less(
             total in 0_u32..400, more in 0_u32..400, asks in prop::collection::vec(0_u32..100, 1..10)
         ) {
-            if let Ok(before) = divide(total, &asks) {
+            if let Ok(before) = divide(total, &self::asks(&asks)) {
                 let mut greedy = asks.clone();
                 greedy[0] += more;
-                let after = divide(total, &greedy).unwrap();
+                let after = divide(total, &self::asks(&greedy)).unwrap();
                 prop_assert!(
                     reach(greedy[0], after.reserved[0], after.common)
                         >= reach(asks[0], before.reserved[0], before.common)
@@ -196,7 +244,7 @@ mod tests {
         fn who_asks_for_more_has_no_smaller_reserve(
             total in 0_u32..400, asks in prop::collection::vec(0_u32..100, 0..10)
         ) {
-            if let Ok(division) = divide(total, &asks) {
+            if let Ok(division) = divide(total, &self::asks(&asks)) {
                 for (i, a) in asks.iter().enumerate() {
                     for (j, b) in asks.iter().enumerate() {
                         prop_assert!(a > b || division.reserved[i] <= division.reserved[j]);

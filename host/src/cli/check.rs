@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use skep_policy::routes::{RouteConflict, RouteTable};
-use skep_policy::shares;
+use skep_policy::shares::{self, Ask};
 
 use super::style::{Tone, harmless, paint};
 use crate::admin::routes;
@@ -43,6 +43,7 @@ const HOST_KEYS: [&str; 13] = [
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// Files are taken to be whole: nobody drops them in while they are checked.
 const AT_ONCE: Pace = Pace {
+    complete: Duration::ZERO,
     quiet: Duration::ZERO,
     settle: Duration::ZERO,
     rescan: Duration::MAX,
@@ -262,11 +263,14 @@ impl Group {
             }
         }
         let sound = without_conflicts(sound, findings);
-        let asked: Vec<u32> = sound
+        let asks: Vec<Ask> = sound
             .iter()
-            .map(|service| service.config.limits.concurrency)
+            .map(|service| Ask {
+                least: 1,
+                most: service.config.limits.concurrency,
+            })
             .collect();
-        if let Err(error) = shares::divide(self.pool.instances, &asked) {
+        if let Err(error) = shares::divide(self.pool.instances, &asks) {
             findings.problem(Path::new(""), None, error.to_string());
         }
         findings.services.extend(sound.into_iter().map(Good::from));

@@ -25,11 +25,12 @@ pub use scan::{Found, Scan, Scanner};
 pub use stamp::Now;
 pub use watch::Watch;
 
+const COMPLETE_MS: u64 = 2;
 const QUIET_MS: u64 = 100;
 const SETTLE_MS: u64 = 2_000;
 const RESCAN_MS: u64 = 5_000;
 
-const _: () = assert!(QUIET_MS < SETTLE_MS && SETTLE_MS < RESCAN_MS);
+const _: () = assert!(COMPLETE_MS < QUIET_MS && QUIET_MS < SETTLE_MS && SETTLE_MS < RESCAN_MS);
 
 /// Where services come from.
 #[derive(Debug, Clone)]
@@ -54,7 +55,10 @@ impl Intake {
 /// How patient to be with files.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// A file is taken once it has not changed for this long.
+    /// Files whose writers are done with them are taken once nothing has happened for this long, so that those which
+    /// one command puts there are taken together.
+    pub complete: Duration,
+    /// Any other file is taken once it has not changed for this long.
     pub quiet: Duration,
     /// A file that is still cut short when it has not changed for this long is reported as broken.
     pub settle: Duration,
@@ -65,6 +69,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
+            complete: Duration::from_millis(COMPLETE_MS),
             quiet: Duration::from_millis(QUIET_MS),
             settle: Duration::from_millis(SETTLE_MS),
             rescan: Duration::from_millis(RESCAN_MS),

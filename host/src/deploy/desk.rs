@@ -67,10 +67,10 @@ impl Desk {
         self.under_way.contains_key(name)
     }
 
-    /// Whether any candidate is being prepared.
-    pub(super) fn prepares(&self) -> bool {
-        let mut stages = self.under_way.values().map(|under_way| &under_way.stage);
-        stages.any(|stage| matches!(stage, Stage::Preparing(_)))
+    /// Whether the service's candidate is being prepared.
+    pub(super) fn prepares(&self, name: &ServiceName) -> bool {
+        let under_way = self.under_way.get(name);
+        under_way.is_some_and(|under_way| matches!(under_way.stage, Stage::Preparing(_)))
     }
 
     /// A deployment has begun.

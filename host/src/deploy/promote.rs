@@ -7,8 +7,11 @@ use skep_policy::fit::{self, Misfit, Routes};
 use skep_policy::name::ServiceName;
 
 use super::arrive::Candidate;
+use super::desk::Desk;
 use crate::config::ServiceConfig;
 use crate::registry::{Registry, Revision, Service, Snapshot};
+
+type Services = BTreeMap<ServiceName, Arc<Service>>;
 
 /// Whether this very candidate is what answers.
 pub(super) fn runs(registry: &Registry, candidate: &Candidate) -> bool {
@@ -21,12 +24,31 @@ pub(super) fn runs(registry: &Registry, candidate: &Candidate) -> bool {
     })
 }
 
-/// The routes of all services in a snapshot.
-pub(super) fn stands(snapshot: &Snapshot) -> Routes<'_> {
+/// The routes of the services in a snapshot that answer, and of those that shall come up.
+pub(super) fn stands<'a>(snapshot: &'a Snapshot, desk: &Desk) -> Routes<'a> {
     let services = snapshot.services.values();
     services
+        .filter(|service| service.revision.is_some() || desk.awaits(&service.name))
         .map(|service| (&service.name, service.config.routes.as_slice()))
         .collect()
+}
+
+/// Takes out the services that nobody waits for any more and whose routes are wanted, or whose place.
+fn make_room(registry: &Registry, desk: &Desk, services: &mut Services, come: &[&ServiceName]) {
+    let is_left_over = |service: &Service| {
+        let name = &service.name;
+        service.revision.is_none() && !desk.awaits(name) && !come.contains(&name)
+    };
+    let (left_over, others): (Vec<_>, Vec<_>) =
+        services.values().partition(|service| is_left_over(service));
+    if left_over.is_empty() {
+        return;
+    }
+    let others = others.into_iter();
+    let others = others.map(|service| (&service.name, service.config.routes.as_slice()));
+    let configs = left_over.into_iter().map(|service| &*service.config);
+    let in_the_way = misfits(registry, &others.collect(), configs);
+    services.retain(|name, _| !in_the_way.contains_key(name));
 }
 
 /// Those of `configs` that don't fit beside what `stands` and beside each other.
@@ -48,7 +70,7 @@ pub(super) fn misfits<'a>(
 
 /// Reserves the routes of services that have no revision yet, so that their callers are told to come back. A service
 /// whose routes are another's until that one changes as well has none reserved.
-pub(super) fn reserve(registry: &Registry, configs: &[Arc<ServiceConfig>]) {
+pub(super) fn reserve(registry: &Registry, desk: &Desk, configs: &[Arc<ServiceConfig>]) {
     let snapshot = registry.snapshot();
     let answers = |config: &ServiceConfig| {
         let service = snapshot.services.get(&config.name);
@@ -61,11 +83,12 @@ pub(super) fn reserve(registry: &Registry, configs: &[Arc<ServiceConfig>]) {
     }
     let misfits = misfits(
         registry,
-        &stands(&snapshot),
+        &stands(&snapshot, desk),
         new.iter().map(|config| &***config),
     );
+    let come: Vec<&ServiceName> = new.iter().map(|config| &config.name).collect();
     let published = registry.publish(|services| {
-        for config in new {
+        for config in &new {
             if misfits.contains_key(&config.name) {
                 continue;
             }
@@ -74,12 +97,13 @@ pub(super) fn reserve(registry: &Registry, configs: &[Arc<ServiceConfig>]) {
                 before.map_or_else(|| registry.standing(), |service| service.standing.clone());
             let service = Service {
                 name: config.name.clone(),
-                config: config.clone(),
+                config: (*config).clone(),
                 revision: None,
                 standing,
             };
             services.insert(config.name.clone(), Arc::new(service));
         }
+        make_room(registry, desk, services, &come);
     });
     if let Err(error) = published {
         // What was no misfit fits; the services come up all the same.
@@ -90,9 +114,12 @@ pub(super) fn reserve(registry: &Registry, configs: &[Arc<ServiceConfig>]) {
 /// Puts `revisions` in the place of those that answer now, which are returned. All in one snapshot, or none.
 pub(super) fn publish(
     registry: &Registry,
+    desk: &Desk,
     revisions: &[Arc<Revision>],
 ) -> Result<Vec<Arc<Revision>>, Misfit> {
     let mut replaced = Vec::new();
+    let names = revisions.iter().map(|revision| &revision.config.name);
+    let come: Vec<&ServiceName> = names.collect();
     registry.publish(|services| {
         for revision in revisions {
             let name = revision.config.name.clone();
@@ -109,6 +136,7 @@ pub(super) fn publish(
             };
             services.insert(name, Arc::new(service));
         }
+        make_room(registry, desk, services, &come);
     })?;
     Ok(replaced)
 }

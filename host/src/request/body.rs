@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use super::exchange::Exchange;
-use super::run::instances::Claimant;
+use super::run::instance::Claimant;
 use crate::fault::{Cause, Fault};
 
 mod unread;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use tokio::time::{Instant, timeout_at};
 
 use crate::fault::{Cause, Fault};
-use crate::pool::{Permit, Permits};
+use crate::pool::{Permit, Permits, Stock};
 
 /// One service's concurrency limit and bounded queue.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Slot {
 impl Gate {
     pub(crate) fn new() -> Self {
         Self {
-            permits: Permits::new(0),
+            permits: Permits::of(&Stock::endless()),
             waiting: AtomicU32::new(0),
             queue: AtomicU32::new(0),
         }

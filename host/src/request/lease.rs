@@ -1,28 +1,15 @@
 //! Which revision a request runs on.
 
-use std::sync::Arc;
-
 use crate::fault::{Cause, Fault};
-use crate::registry::{Lease, Revision, Service};
+use crate::registry::{Lease, Service};
 
-/// Whether there is a revision to wait for a turn on.
-///
-/// # Errors
-/// [`Cause::NotReady`] when there is none yet.
-pub(crate) fn exists(service: &Service) -> Result<(), Fault> {
-    revision(service).map(drop)
-}
-
-/// Takes a lease on the service's current revision.
+/// Takes a lease on the service's revision in the request's snapshot, from before it waits for its turn: until then the
+/// revision is not done with.
 ///
 /// # Errors
 /// [`Cause::NotReady`] when there is none yet.
 pub(crate) fn current(service: &Service) -> Result<Lease, Fault> {
-    revision(service).map(Revision::lease)
-}
-
-fn revision(service: &Service) -> Result<&Arc<Revision>, Fault> {
-    service.revision.as_ref().ok_or_else(|| {
+    let revision = service.revision.as_ref().ok_or_else(|| {
         Fault::new(
             Cause::NotReady,
             format!(
@@ -30,5 +17,6 @@ fn revision(service: &Service) -> Result<&Arc<Revision>, Fault> {
                 service.name
             ),
         )
-    })
+    })?;
+    Ok(revision.lease())
 }

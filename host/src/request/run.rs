@@ -1,7 +1,8 @@
 //! Runs a guest for a request and contains whatever comes of it.
 //!
-//! Every instance is a task that owns its store; requests reach it as `Job`s. The request's side enforces the
-//! wall-clock deadline from outside the store, since a computing guest keeps the store from being polled.
+//! What a guest does is a future that owns its store: a task of its own, or, for an instance that serves one request at
+//! a time, a part of that request's task until it has answered. Requests reach it as `Job`s. The request's side enforces
+//! the wall-clock deadline from outside the store, since a computing guest keeps the store from being polled.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,13 +12,13 @@ use http::{Request, Response};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::task::AbortOnDropHandle;
 use wasmtime::Store;
 use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi_http::{FieldMapError, WasiBody};
 
-use self::instances::{Claimant, Instance, Queue, Reach, Seat};
+use self::instance::{Claimant, Instance, Queue, Seat};
+use self::instances::Reach;
 use self::meter::{Meter, Metered};
 use self::state::State;
 use super::body;
@@ -29,14 +30,18 @@ use crate::engine::Kind;
 use crate::engine::clock::Ticking;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
-use crate::pool::Claim;
+use crate::pool::{Claim, Share};
 use crate::registry::{Lease, Revision, Standing};
+
+pub use self::probe::probe;
 
 mod command;
 mod http_02;
 mod http_03;
+pub(crate) mod instance;
 pub(crate) mod instances;
 mod meter;
+mod probe;
 pub mod state;
 
 /// A linked component: all that is needed to instantiate it.
@@ -144,8 +149,8 @@ pub(crate) async fn call(
     }
 }
 
-/// Finds an instance for the job: one that is here already, a new one, one that is elsewhere, or a new one when the
-/// pool has room again.
+/// Finds an instance for the job: one that is here already, a new one of the service's own share, one that is elsewhere,
+/// a new one of what lies in common; or whatever of these is there first.
 async fn place(
     core: &Arc<Core>,
     standing: &Standing,
@@ -162,12 +167,39 @@ async fn place(
         if let Some(claimant) = instances.offer(job, Reach::AnyLane) {
             return Ok((claimant, None));
         }
-        let waited = timeout_at(deadline, share.claim(revision.claims)).await;
-        claim = waited.map_err(|_| Fault::from(Cause::WallDeadline))?;
+        claim = share.try_borrow(revision.claims);
+    }
+    if claim.is_none() {
+        let waited = timeout_at(deadline, wait(share, &revision, job)).await;
+        match waited.map_err(|_| Fault::from(Cause::WallDeadline))? {
+            Ok(claimant) => return Ok((claimant, None)),
+            Err(claimed) => claim = claimed,
+        }
     }
     match (claim, job.take()) {
         (Some(claim), Some(job)) => Ok(start(core, standing, revision, claim, job)),
         _ => Err(Cause::HostFailed.into()),
+    }
+}
+
+/// Waits for room in an instance, which the job is handed to, or else for a claim on a new one.
+async fn wait(
+    share: &Share,
+    revision: &Revision,
+    job: &mut Option<Box<Job>>,
+) -> Result<Claimant, Option<Claim>> {
+    let mut claim = std::pin::pin!(share.claim(revision.claims));
+    let waiting = revision.instances.wait();
+    loop {
+        let freed = waiting.freed();
+        if let Some(claimant) = revision.instances.offer(job, Reach::AnyLane) {
+            return Ok(claimant);
+        }
+        tokio::select! {
+            biased;
+            claim = claim.as_mut() => return Err(claim),
+            () = freed => {}
+        }
     }
 }
 
@@ -288,7 +320,7 @@ struct Life {
     claim: Claim,
 }
 
-// However the instance's task ends, an abort and a panic included, nobody is seated there any more.
+// However the instance ends, an abort and a panic included, nobody is seated there any more.
 impl Drop for Life {
     fn drop(&mut self) {
         let instances = &self.revision.instances;
@@ -410,45 +442,4 @@ fn hoarded(error: &wasmtime::Error) -> bool {
     let headers = error.downcast_ref::<FieldMapError>();
     matches!(resources, Some(ResourceTableError::Full))
         || matches!(headers, Some(FieldMapError::TotalSizeTooBig))
-}
-
-/// Instantiates the revision once, under the limits of a request, and drops the instance.
-///
-/// # Errors
-/// What keeps the guest from being started.
-pub(crate) async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Fault> {
-    let meter = Arc::new(Meter::default());
-    meter.grant(revision.config.limits.cpu);
-    let timeout = revision.config.limits.timeout;
-    let _turn = core.probes.acquire().await;
-    let (done, outcome) = oneshot::channel();
-    let future = {
-        let (core, meter) = (core.clone(), meter.clone());
-        Box::pin(async move {
-            let mut store = store(&core, &revision, &meter, &mut WasiCtxBuilder::new());
-            let result = match &revision.program {
-                Program::Http02(pre) => pre.instantiate_async(&mut store).await.map(drop),
-                Program::Http03(pre) => pre.instantiate_async(&mut store).await.map(drop),
-                Program::Command(pre) => pre.instantiate_async(&mut store).await.map(drop),
-            };
-            let result = result.map_err(|error| {
-                classify(&error, store.data(), &meter, Cause::InstantiationFailed)
-            });
-            // The receiver is gone only when the probe took too long.
-            drop(done.send(result));
-        })
-    };
-    let metered = Metered::new(busy_lane(core), meter, future, || {});
-    let _task = AbortOnDropHandle::new(tokio::spawn(metered));
-    match tokio::time::timeout(timeout, outcome).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Fault::new(
-            Cause::HostFailed,
-            "the probe's task ended without a word; see the log for a panic",
-        )),
-        Err(_) => Err(Fault::new(
-            Cause::WallDeadline,
-            "starting an instance took longer than [limits] timeout",
-        )),
-    }
 }

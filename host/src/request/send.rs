@@ -16,7 +16,7 @@ use super::body::{Outgoing, OutgoingBody};
 use super::dispatch::{REQUEST_ID, remove_hop_by_hop};
 use super::exchange::Exchange;
 use super::run::Answered;
-use super::run::instances::Claimant;
+use super::run::instance::Claimant;
 use crate::fault::{Cause, Fault};
 
 /// What the request and the settings say about how an answer is sent.

@@ -24,7 +24,8 @@ pub struct RouteTable<T> {
 struct Entry<T> {
     service: ServiceName,
     path: PathPattern,
-    strip_prefix: bool,
+    /// How much of a path the service shall not see.
+    prefix_bytes: usize,
     value: T,
 }
 
@@ -138,10 +139,14 @@ impl<T> RouteTable<T> {
                 method: method.cloned(),
             });
         }
+        let prefix_bytes = match spec.strip_prefix {
+            true => spec.path.literal_prefix().len(),
+            false => 0,
+        };
         self.routes.push(Entry {
             service,
             path: spec.path,
-            strip_prefix: spec.strip_prefix,
+            prefix_bytes,
             value,
         });
         Ok(())
@@ -162,11 +167,7 @@ impl<T> RouteTable<T> {
             let entry = &self.routes[*place];
             return Found::Match {
                 value: &entry.value,
-                prefix: if entry.strip_prefix {
-                    entry.path.literal_prefix()
-                } else {
-                    ""
-                },
+                prefix: &entry.path.as_str()[..entry.prefix_bytes],
             };
         }
         let mut allow: Vec<&str> = Vec::new();

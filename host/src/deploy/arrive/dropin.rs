@@ -61,7 +61,7 @@ impl DropIns {
 }
 
 /// Hidden files, and those that editors and downloads leave for a while.
-fn is_temporary(name: &OsStr) -> bool {
+pub(super) fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(b".") || name.ends_with(b"~") || name.starts_with(b"#")
 }

@@ -1,6 +1,6 @@
 //! One file at a time: is it whole and at rest, and what is its digest. Never waits for a file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Seek};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -33,6 +33,7 @@ pub(super) enum Look<T> {
 struct Seen {
     stamp: Stamp,
     since: Instant,
+    is_complete: bool,
     digest: Option<Digest>,
     round: u64,
 }
@@ -42,6 +43,8 @@ struct Seen {
 pub(super) struct Looker {
     pace: Pace,
     seen: HashMap<PathBuf, Seen>,
+    /// What files were when their writers were done with them.
+    pub(super) complete: HashSet<Stamp>,
     round: u64,
 }
 
@@ -50,6 +53,7 @@ impl Looker {
         Self {
             pace,
             seen: HashMap::new(),
+            complete: HashSet::new(),
             round: 0,
         }
     }
@@ -150,6 +154,7 @@ impl Looker {
         let new = || Seen {
             stamp,
             since: now.steady,
+            is_complete: false,
             digest: None,
             round,
         };
@@ -158,7 +163,10 @@ impl Looker {
             *seen = new();
         }
         seen.round = round;
-        (seen.digest, self.age(path, &stamp, now) >= self.pace.quiet)
+        seen.is_complete |= self.complete.contains(&stamp);
+        let (digest, is_complete) = (seen.digest, seen.is_complete);
+        let is_at_rest = is_complete || self.age(path, &stamp, now) >= self.pace.quiet;
+        (digest, is_at_rest)
     }
 
     /// How long the file has been as it is, by its own stamp or by what was seen, whichever is longer: the

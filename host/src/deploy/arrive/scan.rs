@@ -1,12 +1,12 @@
 //! One look at everything that services come from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::dropin::{DropIns, default_name};
 use super::error::ArriveError;
 use super::look::{Look, Looker};
-use super::stamp::Now;
+use super::stamp::{Now, Stamp};
 use super::trail::Directories;
 use super::{Candidate, Intake, Pace};
 use crate::config::{ConfigError, ServiceConfig, Source, host, service};
@@ -71,6 +71,11 @@ impl Scanner {
             looker: Looker::new(pace),
             names: HashMap::new(),
         }
+    }
+
+    /// Files that are still like this when they are looked at are complete.
+    pub(super) fn complete(&mut self, complete: HashSet<Stamp>) {
+        self.looker.complete = complete;
     }
 
     /// Takes a look.

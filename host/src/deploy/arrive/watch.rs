@@ -5,17 +5,18 @@
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
-use notify::event::{AccessKind, AccessMode, EventKind, MetadataKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, EventKind, MetadataKind, ModifyKind, RenameMode};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use super::diff::Memory;
-use super::doorbell::{Doorbell, Woken};
+use super::doorbell::{Doorbell, Touch, Woken};
+use super::dropin;
 use super::scan::Scanner;
 use super::stamp::Now;
 use super::trail::Directories;
@@ -94,10 +95,15 @@ impl Thread {
                     self.pace.rescan
                 }
             };
-            match self.doorbell.wait(Instant::now() + wait, self.pace.quiet) {
+            match self.doorbell.wait(Instant::now() + wait, &self.pace) {
                 Woken::Stop => return,
-                Woken::Look { lost, all } => {
+                Woken::Look {
+                    lost,
+                    complete,
+                    all,
+                } => {
                     self.events.lose(lost);
+                    scanner.complete(complete);
                     if all {
                         memory.forget();
                     }
@@ -214,7 +220,7 @@ fn hear(doorbell: &Doorbell, event: notify::Result<notify::Event>) {
         Ok(event) if event.need_rescan() || event.paths.is_empty() => doorbell.anything(now),
         Ok(event) if is_change(event.kind) => {
             for path in &event.paths {
-                doorbell.event(path, now);
+                doorbell.event(path, touch(event.kind, path), now);
             }
         }
         Ok(_) => {}
@@ -228,6 +234,23 @@ fn is_change(kind: EventKind) -> bool {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
         EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)) => false,
         _ => true,
+    }
+}
+
+fn touch(kind: EventKind, path: &Path) -> Touch {
+    match kind {
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+            Touch::Completed
+        }
+        EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => Touch::Begun,
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+            // What is put together beside its place and then moved there does not come back.
+            match path.file_name().is_some_and(dropin::is_temporary) {
+                true => Touch::Completed,
+                false => Touch::Begun,
+            }
+        }
+        _ => Touch::Other,
     }
 }
 

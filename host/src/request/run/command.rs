@@ -19,7 +19,7 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
-use super::instances::Ending;
+use super::instance::Ending;
 use super::state::State;
 use super::{Answer, Job, Life};
 use crate::cgi::{self, CgiError, Head, HeadParser, Server, UnfitPath};

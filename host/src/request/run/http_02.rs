@@ -12,7 +12,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 
-use super::instances::{Ending, Queue};
+use super::instance::{Ending, Queue};
 use super::state::{self, State};
 use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};

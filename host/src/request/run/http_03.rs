@@ -15,7 +15,7 @@ use wasmtime_wasi_http::p3::Request;
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use super::http_02::{IDLE_MAX, close};
-use super::instances::{Ending, Queue};
+use super::instance::{Ending, Queue};
 use super::state::{self, State};
 use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};

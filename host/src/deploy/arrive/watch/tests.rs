@@ -1,6 +1,7 @@
 //! What the watcher tells of, driven by real files. The rescan is an hour away, so that only events wake it.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -13,6 +14,7 @@ const OTHER_WASM: &[u8] = b"\0asm\x0d\0\x01\0\x00\x02\x01x";
 const CUT_WASM: &[u8] = b"\0asm\x0d\0\x01\0\x00\x05\x01x";
 
 const PACE: Pace = Pace {
+    complete: Duration::from_millis(1),
     quiet: Duration::from_millis(20),
     settle: Duration::from_millis(100),
     rescan: Duration::from_hours(1),
@@ -30,12 +32,16 @@ struct Folder {
 impl Folder {
     /// A watched folder whose first batch, about what `fill` puts there, has been told of.
     async fn with(fill: impl FnOnce(&Path)) -> (Self, Vec<String>) {
+        Self::watched(fill, PACE).await
+    }
+
+    async fn watched(fill: impl FnOnce(&Path), pace: Pace) -> (Self, Vec<String>) {
         let root = tempfile::tempdir().unwrap();
         let services = root.path().join("services");
         fs::create_dir(&services).unwrap();
         fill(&services);
         let (config, _) = host::load(Some(&services), Overrides::default()).unwrap();
-        let (watch, batches) = Watch::start(Intake::of(&config), PACE).unwrap();
+        let (watch, batches) = Watch::start(Intake::of(&config), pace).unwrap();
         let mut folder = Self {
             root,
             watch,
@@ -119,6 +125,26 @@ async fn a_drop_in_is_told_of_when_it_comes_changes_breaks_mends_and_goes() {
     assert_eq!(folder.told().await, ["a is v2"]);
     fs::remove_file(folder.path("a.wasm")).unwrap();
     assert_eq!(folder.told().await, ["a is gone"]);
+}
+
+#[tokio::test]
+async fn a_file_is_taken_as_soon_as_its_writer_is_done_and_no_sooner() {
+    let pace = Pace {
+        quiet: Duration::from_hours(1),
+        settle: Duration::from_hours(2),
+        ..PACE
+    };
+    let (mut folder, _) = Folder::watched(|_| {}, pace).await;
+    let mut file = fs::File::create(folder.path("a.wasm")).unwrap();
+    file.write_all(WASM).unwrap();
+    // It comes later and is told of first.
+    let beside = folder.root.path().join("b");
+    fs::write(&beside, WASM).unwrap();
+    fs::rename(&beside, folder.path("b.wasm")).unwrap();
+    assert_eq!(folder.told().await, ["b is v1"]);
+    file.write_all(&OTHER_WASM[WASM.len()..]).unwrap();
+    drop(file);
+    assert_eq!(folder.told().await, ["a is v2"]);
 }
 
 #[tokio::test]

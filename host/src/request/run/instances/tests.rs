@@ -1,12 +1,17 @@
 //! Seats in instances: who gets one, and what becomes of an instance when they are given up.
 
+use futures::FutureExt;
+
+use super::super::instance::Ending;
 use super::super::meter::tests::{compute, of_service};
 use super::*;
+use crate::fault::Cause;
 
 fn instances(requests: u32, at_once: u32) -> Instances {
     Instances {
         reuse: Reuse { requests, at_once },
         open: Mutex::default(),
+        freed: Arc::default(),
         cut: AtomicBool::new(false),
         heavy: AtomicBool::new(false),
     }
@@ -36,7 +41,7 @@ fn an_instance_takes_so_many_at_once_and_so_many_in_all() {
         instances.find_seat(Reach::OwnLane).is_none(),
         "it has had three"
     );
-    assert!(instances.open().is_empty());
+    assert!(instances.open().instances.is_empty());
 }
 
 #[test]
@@ -164,4 +169,36 @@ fn an_instance_of_another_lane_is_found_only_within_reach() {
     assert!(instances.find_seat(Reach::OwnLane).is_none());
     let (seat, _) = instances.find_seat(Reach::AnyLane).unwrap();
     assert!(Arc::ptr_eq(&seat.instance, &elsewhere.1.instance));
+}
+
+#[test]
+fn once_retired_instances_are_for_one_request_each() {
+    let instances = instances(9, 2);
+    instances.retire();
+    let (_seat, late, _queue) = instances.create();
+    assert!(late.instance.is_closed());
+    assert!(instances.find_seat(Reach::AnyLane).is_none());
+}
+
+#[tokio::test]
+async fn an_instance_that_is_retired_before_it_has_a_task_ends_when_it_has_one() {
+    let instances = instances(9, 2);
+    let (seat, claimant, _queue) = instances.create();
+    drop(seat);
+    instances.retire();
+    let task = tokio::spawn(std::future::pending::<()>());
+    claimant.instance.started(task.abort_handle());
+    assert!(task.await.unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_seat_that_is_freed_is_told_to_one_who_waits() {
+    let instances = instances(9, 1);
+    let (seat, ..) = instances.create();
+    let waiting = instances.wait();
+    let mut freed = waiting.freed();
+    assert!(freed.as_mut().now_or_never().is_none());
+    drop(seat);
+    assert!(freed.now_or_never().is_some());
+    assert!(instances.find_seat(Reach::AnyLane).is_some());
 }

@@ -1,0 +1,54 @@
+//! Whether a revision can be started at all.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime_wasi::WasiCtxBuilder;
+
+use super::meter::{Meter, Metered};
+use super::{Program, busy_lane, classify, store};
+use crate::fault::{Cause, Fault};
+use crate::host::Core;
+use crate::registry::Revision;
+
+/// Instantiates the revision once, under the limits of a request, and drops the instance.
+///
+/// # Errors
+/// What keeps the guest from being started.
+pub async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Fault> {
+    let meter = Arc::new(Meter::default());
+    meter.grant(revision.config.limits.cpu);
+    let timeout = revision.config.limits.timeout;
+    let _turn = core.probes.acquire().await;
+    let (done, outcome) = oneshot::channel();
+    let future = {
+        let (core, meter) = (core.clone(), meter.clone());
+        Box::pin(async move {
+            let mut store = store(&core, &revision, &meter, &mut WasiCtxBuilder::new());
+            let result = match &revision.program {
+                Program::Http02(pre) => pre.instantiate_async(&mut store).await.map(drop),
+                Program::Http03(pre) => pre.instantiate_async(&mut store).await.map(drop),
+                Program::Command(pre) => pre.instantiate_async(&mut store).await.map(drop),
+            };
+            let result = result.map_err(|error| {
+                classify(&error, store.data(), &meter, Cause::InstantiationFailed)
+            });
+            // The receiver is gone only when the probe took too long.
+            drop(done.send(result));
+        })
+    };
+    let metered = Metered::new(busy_lane(core), meter, future, || {});
+    let _task = AbortOnDropHandle::new(tokio::spawn(metered));
+    match tokio::time::timeout(timeout, outcome).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Fault::new(
+            Cause::HostFailed,
+            "the probe's task ended without a word; see the log for a panic",
+        )),
+        Err(_) => Err(Fault::new(
+            Cause::WallDeadline,
+            "starting an instance took longer than [limits] timeout",
+        )),
+    }
+}
