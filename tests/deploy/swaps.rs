@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::support::answer::Answer;
 use crate::support::load::{Check, Load};
+use crate::support::wait::until;
 use crate::support::{Host, guest, probe};
 
 const SWAPS: u64 = 200;
 /// Requests a second to each service: what a debug build answers on a machine that does other work too.
-const RATE: u32 = 30;
+const RATE: u32 = 400;
 /// Requests a second whose answers take longer than from one swap to the next.
-const LONG_RATE: u32 = 3;
+const LONG_RATE: u32 = 20;
 const LINE_BYTES: usize = 16;
 
 static FROM_A: AtomicU64 = AtomicU64::new(0);
@@ -32,9 +33,14 @@ async fn two_hundred_swaps_under_load_lose_no_request() {
     ];
 
     for swap in 1..=SWAPS {
-        let next = ["revision_a", "revision_b"][usize::from(swap % 2 == 1)];
+        let next = [("revision_a", &FROM_A), ("revision_b", &FROM_B)];
+        let (next, answers) = next[usize::from(swap % 2 == 1)];
         host.deploy("a", probe(next));
         host.promoted("a", swap + 1).await;
+        // Swaps come faster than requests.
+        let before = answers.load(Relaxed);
+        let more = async || (answers.load(Relaxed) > before).then_some(());
+        until("an answer of the new revision", more).await;
     }
 
     let took = began.elapsed();
@@ -50,11 +56,6 @@ async fn two_hundred_swaps_under_load_lose_no_request() {
             "{answered} of {due} requests of {path} were answered"
         );
     }
-    let (a, b) = (FROM_A.load(Relaxed), FROM_B.load(Relaxed));
-    assert!(
-        a > SWAPS && b > SWAPS,
-        "both revisions answered: {a} and {b} times"
-    );
 
     let retired = format!("revision {SWAPS} to be retired");
     host.log_line(&retired, |line| {

@@ -43,8 +43,9 @@ async fn allowed_requests_are_bounded_in_number_at_a_time() {
     let host = beside_victim("many_requests", &manifest).start().await;
     let answer = host.provoke().await;
     host.assert_fault(&answer, 502, "guest_out_of_memory").await;
+    // It may be over before the first of them is connected.
     let most = most.load(SeqCst);
-    assert!((1..=AT_ONCE_MAX).contains(&most), "{most} connections");
+    assert!(most <= AT_ONCE_MAX, "{most} connections");
     host.assert_recovers().await;
     host.stop().await;
 }

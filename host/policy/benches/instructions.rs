@@ -28,22 +28,22 @@ struct Piece {
 const PIECES: [Piece; 8] = [
     Piece {
         name: "match-10-routes",
-        budget: 1_400,
+        budget: 950,
         make: || matching(10, "/s7/some/path"),
     },
     Piece {
         name: "match-10000-routes",
-        budget: 1_400,
+        budget: 950,
         make: || matching(MANY, "/s7777/some/path"),
     },
     Piece {
         name: "match-none-of-10000-routes",
-        budget: 1_500,
+        budget: 950,
         make: || matching(MANY, "/none/of/them"),
     },
     Piece {
         name: "match-8-segments",
-        budget: 1_500,
+        budget: 950,
         make: || matching(MANY, "/s7777/a/b/c/d/e/f/g"),
     },
     Piece {
@@ -59,7 +59,7 @@ const PIECES: [Piece; 8] = [
     },
     Piece {
         name: "build-1000-routes",
-        budget: 13_000_000,
+        budget: 14_500_000,
         make: || {
             let routes = routes(1_000);
             Box::new(move || drop(black_box(table(&routes))))
@@ -67,7 +67,7 @@ const PIECES: [Piece; 8] = [
     },
     Piece {
         name: "fit-one-beside-1000-services",
-        budget: 13_000_000,
+        budget: 6_500_000,
         make: || {
             let stand = routes(1_000);
             let (candidate, standing) = (stand[500].clone(), stand);
@@ -80,9 +80,9 @@ const PIECES: [Piece; 8] = [
     },
     Piece {
         name: "divide-the-pool-among-1000",
-        budget: 12_000,
+        budget: 27_000,
         make: || {
-            let ask = |index| Ask {
+            let ask = |index: u32| Ask {
                 least: 1,
                 most: 1 + index % 64,
             };

@@ -1,11 +1,9 @@
 //! The table of all routes: one tree of paths a host.
 
-use std::collections::HashMap;
-
 use super::host::{self, HostPattern};
 use super::method::Method;
 use super::path::PathPattern;
-use super::tree::{Endpoint, Node};
+use super::tree::{Endpoint, Map, Node};
 use super::{RouteSpec, Takes};
 use crate::name::ServiceName;
 
@@ -14,9 +12,9 @@ use crate::name::ServiceName;
 pub struct RouteTable<T> {
     routes: Vec<Entry<T>>,
     /// Trees hold places in `routes`.
-    exact: HashMap<String, Node<usize>>,
+    exact: Map<String, Node<usize>>,
     /// By what follows the `*.`.
-    wildcard: HashMap<String, Node<usize>>,
+    wildcard: Map<String, Node<usize>>,
     any: Node<usize>,
 }
 
@@ -211,8 +209,8 @@ impl<T> Default for RouteTable<T> {
     fn default() -> Self {
         Self {
             routes: Vec::new(),
-            exact: HashMap::new(),
-            wildcard: HashMap::new(),
+            exact: Map::default(),
+            wildcard: Map::default(),
             any: Node::default(),
         }
     }

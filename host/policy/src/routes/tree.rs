@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use super::method::Method;
 use super::path::Segment;
@@ -74,8 +75,11 @@ pub(super) struct Node<T> {
     here: Endpoint<T>,
     rest: Endpoint<T>,
     parameter: Option<Box<Node<T>>>,
-    literals: HashMap<Box<str>, Node<T>>,
+    literals: Map<Box<str>, Node<T>>,
 }
+
+/// Hashed without a seed: what is in it is the operator's alone, and look-ups cost the same in every process.
+pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
@@ -83,7 +87,7 @@ impl<T> Default for Node<T> {
             here: Endpoint::default(),
             rest: Endpoint::default(),
             parameter: None,
-            literals: HashMap::new(),
+            literals: Map::default(),
         }
     }
 }
