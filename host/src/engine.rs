@@ -158,7 +158,9 @@ impl Engines {
     }
 }
 
-fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
+/// The settings of an engine that runs guests: those of [`compile_config`], and the pools. With `pagemap_scan` the kernel says
+/// which pages of a slot are dirty; see [`swap_is_absent`].
+pub fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
     // Health probes run beside what the services have claimed.
     let claims = pool.instances + PROBES_MAX * CLAIMS_PER_INSTANCE_MAX;
     let mut pooling = PoolingAllocationConfig::new();
@@ -201,7 +203,7 @@ fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
 ///
 /// The kernel's pagemap scan reports pages that are present; a dirty page in swap would be missed when a slot is
 /// cleared, and the slot's next tenant could read it.
-fn swap_is_absent() -> bool {
+pub fn swap_is_absent() -> bool {
     // The first line of /proc/swaps is a heading; every further one is an active swap area.
     std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() <= 1)
 }

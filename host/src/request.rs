@@ -22,7 +22,7 @@ pub(crate) mod accept;
 pub(crate) mod body;
 mod dispatch;
 pub(crate) mod exchange;
-pub(crate) mod gate;
+pub mod gate;
 mod lease;
 pub mod run;
 mod send;

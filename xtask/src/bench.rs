@@ -15,6 +15,8 @@ use crate::command::{self, cargo, root};
 use crate::guests;
 
 mod contender;
+mod drop_in;
+mod foreign;
 mod load;
 mod many;
 pub(crate) mod native;
@@ -60,12 +62,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     guests::build()?;
     let release = ["build", "--release", "--package", "skep", "--bin", "skep"];
     command::run(cargo("", release).args(["--package", "xtask", "--bin", "xtask"]))?;
-    let serve = contender::install_wasmtime()?;
+    let wasmtime = contender::install_wasmtime()?;
+    let bare = command::bench("skep", "bare")?;
     std::fs::create_dir_all(folder())?;
 
     let mut figures = Figures::default();
     let wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only));
-    throughput(&scale, &serve, &wanted, &mut figures)?;
+    let mut contenders = Contender::all(&wasmtime, &bare)?;
+    contenders.extend(foreign::contenders(&wasmtime)?);
+    contenders.retain(|contender| wanted(contender.name));
+    throughput(&scale, &contenders, &mut figures)?;
+    if wanted("drop-in") {
+        drop_in::measure(&bare, scale.rounds, &mut figures)?;
+    }
     if wanted("services") {
         many::measure(scale.services, scale.seconds, scale.rounds, &mut figures)?;
     }
@@ -74,20 +83,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 fn throughput(
     scale: &Scale,
-    serve: &std::path::Path,
-    wanted: &dyn Fn(&str) -> bool,
+    contenders: &[Contender],
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let contenders = Contender::all(serve)?;
-    let contenders: Vec<_> = contenders
-        .into_iter()
-        .filter(|contender| wanted(contender.name))
-        .collect();
     let progress = progress(scale.rounds * contenders.len());
     for _ in 0..scale.rounds {
-        for contender in &contenders {
+        for contender in contenders {
             progress.set_message(contender.name);
-            let server = contender.start()?;
+            let mut server = contender.start()?;
+            server.wait_for(contender.path)?;
             let of =
                 |connections, seconds| load::run(&server.url(contender.path), connections, seconds);
             of(CONNECTIONS, 1)?;

@@ -10,7 +10,7 @@ use crate::pool::{Permit, Permits, Stock};
 
 /// One service's concurrency limit and bounded queue.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub struct Gate {
     permits: Arc<Permits>,
     waiting: AtomicU32,
     queue: AtomicU32,
@@ -18,12 +18,20 @@ pub(crate) struct Gate {
 
 /// The right to be worked on. Held until the guest is done with the request.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub struct Slot {
     _permit: Permit,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Gate {
-    pub(crate) fn new() -> Self {
+    /// Lets nobody through until it is sized.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             permits: Permits::of(&Stock::endless()),
             waiting: AtomicU32::new(0),
@@ -31,7 +39,8 @@ impl Gate {
         }
     }
 
-    pub(crate) fn resize(&self, concurrency: u32, queue: u32) {
+    /// As many requests at once, and as many waiting. Not to be called by two at a time.
+    pub fn resize(&self, concurrency: u32, queue: u32) {
         self.queue.store(queue, Relaxed);
         self.permits.resize(concurrency);
     }
@@ -40,7 +49,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Cause::QueueFull`] at once when too many wait already; [`Cause::WallDeadline`] when the wait was too long.
-    pub(crate) async fn admit(&self, deadline: Instant) -> Result<Slot, Fault> {
+    pub async fn admit(&self, deadline: Instant) -> Result<Slot, Fault> {
         if let Some(permit) = self.permits.try_acquire(1) {
             return Ok(Slot { _permit: permit });
         }

@@ -20,67 +20,60 @@ pub(super) struct Contender {
     command: Make,
 }
 
-type Make = Box<dyn Fn(u16) -> anyhow::Result<Command>>;
+/// The command that serves at a port.
+pub(super) type Make = Box<dyn Fn(u16) -> anyhow::Result<Command>>;
 
 impl Contender {
-    /// In the order of a round.
-    pub(super) fn all(serve: &Path) -> anyhow::Result<Vec<Self>> {
-        let of_serve = |guest_name: &str, flags: &[&str]| -> anyhow::Result<Make> {
-            let (serve, component) = (serve.to_owned(), guest(guest_name)?);
-            let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-            Ok(Box::new(move |port| {
-                let mut command = Command::new(&serve);
-                command
-                    .args(["serve", "-Scli"])
-                    .args(&flags)
-                    .arg(format!("--addr=127.0.0.1:{port}"))
-                    .arg(&component);
-                Ok(command)
-            }))
-        };
-        let p3 = ["-Sp3", "-Wcomponent-model-async"];
-        let p3_fresh = [
-            p3[0],
-            p3[1],
-            "--max-instance-reuse-count=1",
-            "--max-instance-concurrent-reuse-count=1",
-        ];
-        let reused = "[instances]\nreuse = 100000\n";
-        let fresh = "[instances]\nreuse = 1\n";
-        let echo = "[limits]\nbody = \"1GiB\"\ncpu = \"10s\"\ntimeout = \"60s\"\n";
-        let contender = |name, path, command| Self {
+    pub(super) fn new(name: &'static str, path: &'static str, command: Make) -> Self {
+        Self {
             name,
             path,
             streams: false,
             command,
+        }
+    }
+
+    /// In the order of a round.
+    pub(super) fn all(wasmtime: &Path, bare_host: &Path) -> anyhow::Result<Vec<Self>> {
+        let (hello, hello_p3, echo) = (guest("hello")?, guest("hello-p3")?, guest("echo")?);
+        let p3 = ["-Sp3", "-Wcomponent-model-async"];
+        let once = [
+            "--max-instance-reuse-count=1",
+            "--max-instance-concurrent-reuse-count=1",
+        ];
+        let quiet = "[log]\nrequests = false\n";
+        let reused = "[instances]\nreuse = 100000\n";
+        let fresh = "[instances]\nreuse = 1\n";
+        let large = "[limits]\nbody = \"1GiB\"\ncpu = \"10s\"\ntimeout = \"60s\"\n";
+        let p2 = |manifest, settings| skep("hello", &hello, manifest, settings);
+        let skep_p3 = |manifest| skep("hello-p3", &hello_p3, manifest, "");
+        let serve_p3 = |flags: &[&str]| serve(wasmtime, &hello_p3, &[&p3, flags].concat());
+        let streams = |contender| Self {
+            streams: true,
+            ..contender
         };
         Ok(vec![
-            contender("native hello", "/hello", native()),
-            contender("skep p2 fresh", "/hello", skep("hello", "", "")?),
-            contender(
-                "skep p2 fresh, no request log",
-                "/hello",
-                skep("hello", "", "[log]\nrequests = false\n")?,
-            ),
-            contender("skep p2 reused", "/hello", skep("hello", reused, "")?),
-            contender("skep p3", "/hello-p3", skep("hello-p3", "", "")?),
-            contender("skep p3 fresh", "/hello-p3", skep("hello-p3", fresh, "")?),
-            contender("serve p2 fresh", "/", of_serve("hello", &[])?),
-            contender(
+            Self::new("native hello", "/hello", native()),
+            Self::new("bare p2 fresh", "/hello", bare(bare_host, &hello)),
+            Self::new("skep p2 fresh, no request log", "/hello", p2("", quiet)),
+            Self::new("skep p2 fresh", "/hello", p2("", "")),
+            Self::new("skep p2 reused", "/hello", p2(reused, "")),
+            Self::new("skep p3", "/hello-p3", skep_p3("")),
+            Self::new("skep p3 fresh", "/hello-p3", skep_p3(fresh)),
+            Self::new("serve p2 fresh", "/", serve(wasmtime, &hello, &[])),
+            Self::new(
                 "serve p2 reused",
                 "/",
-                of_serve("hello", &["--max-instance-reuse-count=100000"])?,
+                serve(wasmtime, &hello, &["--max-instance-reuse-count=100000"]),
             ),
-            contender("serve p3", "/", of_serve("hello-p3", &p3)?),
-            contender("serve p3 fresh", "/", of_serve("hello-p3", &p3_fresh)?),
-            Self {
-                streams: true,
-                ..contender("native echo", "/echo", native())
-            },
-            Self {
-                streams: true,
-                ..contender("skep p3 echo", "/echo", skep("echo", echo, "")?)
-            },
+            Self::new("serve p3", "/", serve_p3(&[])),
+            Self::new("serve p3 fresh", "/", serve_p3(&once)),
+            streams(Self::new("native echo", "/echo", native())),
+            streams(Self::new(
+                "skep p3 echo",
+                "/echo",
+                skep("echo", &echo, large, ""),
+            )),
         ])
     }
 
@@ -97,14 +90,38 @@ fn native() -> Make {
     })
 }
 
+fn bare(program: &Path, component: &Path) -> Make {
+    let (program, component) = (program.to_owned(), component.to_owned());
+    Box::new(move |port| {
+        let mut command = Command::new(&program);
+        command.arg(port.to_string()).arg(&component);
+        Ok(command)
+    })
+}
+
+pub(super) fn serve(wasmtime: &Path, component: &Path, flags: &[&str]) -> Make {
+    let (wasmtime, component) = (wasmtime.to_owned(), component.to_owned());
+    let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    Box::new(move |port| {
+        let mut command = Command::new(&wasmtime);
+        command
+            .args(["serve", "-Scli"])
+            .args(&flags)
+            .arg(format!("--addr=127.0.0.1:{port}"))
+            .arg(&component);
+        Ok(command)
+    })
+}
+
 /// The host on one drop-in, as `skep up` runs it, with its log in a file.
-fn skep(
+pub(super) fn skep(
     name: &'static str,
+    component: &Path,
     manifest: &'static str,
     settings: &'static str,
-) -> anyhow::Result<Make> {
-    let component = guest(name)?;
-    Ok(Box::new(move |port| {
+) -> Make {
+    let component = component.to_owned();
+    Box::new(move |port| {
         let home = folder().join("skep");
         let services = home.join("services");
         // A folder of an earlier contender.
@@ -117,7 +134,28 @@ fn skep(
             format!("services = \"services\"\n{settings}"),
         )?;
         host(&home.join("skep.toml"), port)
-    }))
+    })
+}
+
+/// The component with custom sections that tell it from others and fill it up to `bytes`, if it is smaller.
+pub(super) fn distinct(component: &[u8], note: &str, bytes: usize) -> Vec<u8> {
+    let mut made = component.to_vec();
+    for content in [
+        note.as_bytes(),
+        &vec![0; bytes.saturating_sub(component.len())],
+    ] {
+        // Id 0, size, and a name of one letter.
+        made.push(0);
+        let mut size = content.len() + 2;
+        while size > 0x7f {
+            made.push(size.to_le_bytes()[0] | 0x80);
+            size >>= 7;
+        }
+        made.push(size.to_le_bytes()[0]);
+        made.extend([1, b'n']);
+        made.extend(content);
+    }
+    made
 }
 
 /// `skep up PATH`, with the bench's cache and a log in a file.

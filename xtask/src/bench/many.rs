@@ -4,10 +4,13 @@
 use std::fs;
 use std::path::Path;
 
-use super::contender::host;
+use super::contender::{distinct, host};
 use super::report::Figures;
 use super::server::Server;
 use super::{CONNECTIONS, folder, guest, load};
+
+/// Bytes of each component, padded.
+const COMPONENT_BYTES: usize = 100 << 10;
 
 /// Adds the figures to `figures`.
 pub(super) fn measure(
@@ -68,11 +71,7 @@ fn deploy(path: &Path, services: usize) -> anyhow::Result<()> {
     fs::create_dir_all(path)?;
     let hello = fs::read(guest("hello")?)?;
     for index in 0..services {
-        let mut component = hello.clone();
-        let note = format!("{index:08}");
-        // Id 0, size, the length of the name and the name.
-        component.extend([0, 2 + note.len() as u8, 1, b'n']);
-        component.extend(note.as_bytes());
+        let component = distinct(&hello, &format!("{index:08}"), COMPONENT_BYTES);
         fs::write(path.join(format!("s{index}.wasm")), component)?;
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -45,68 +45,102 @@ struct Median {
 enum Compare {
     /// Ours divided by the peer's, at least this.
     Ratio(&'static str, f64),
+    /// Ours divided by the peer's, at most this.
+    RatioAtMost(&'static str, f64),
     /// Ours less the peer's, at most this.
-    Less(&'static str, f64),
+    LessAtMost(&'static str, f64),
     /// Ours alone, at most this.
     AtMost(f64),
 }
 
-const ROWS: [(&str, &str, &str, Compare); 13] = {
-    use Compare::{AtMost, Less, Ratio};
-    [
+/// A line of the report: what it says, whose figure, in which unit, and how it is compared.
+type Line = (&'static str, &'static str, &'static str, Compare);
+
+const LINES: &[Line] = {
+    use Compare::{AtMost, LessAtMost, Ratio, RatioAtMost};
+    const FRESH: &str = "skep p2 fresh";
+    const QUIET: &str = "skep p2 fresh, no request log";
+    const REUSED: &str = "skep p2 reused";
+    const RATE: &str = "req/s";
+    &[
         (
             "p2 fresh ÷ wasmtime serve",
-            "skep p2 fresh",
-            "req/s",
+            FRESH,
+            RATE,
             Ratio("serve p2 fresh", 8.0),
         ),
         (
             "p2 fresh ÷ native hyper",
-            "skep p2 fresh",
-            "req/s",
+            FRESH,
+            RATE,
             Ratio("native hello", 0.35),
         ),
         (
             "p2 fresh, no request log ÷ native hyper",
-            "skep p2 fresh, no request log",
-            "req/s",
+            QUIET,
+            RATE,
             Ratio("native hello", 0.35),
         ),
         (
+            "p2 fresh, no request log ÷ bare host",
+            QUIET,
+            RATE,
+            Ratio("bare p2 fresh", 0.95),
+        ),
+        ("p2 fresh ÷ workerd", FRESH, RATE, Ratio("workerd", 1.0)),
+        (
             "p2 reused ÷ wasmtime serve",
-            "skep p2 reused",
-            "req/s",
+            REUSED,
+            RATE,
             Ratio("serve p2 reused", 2.0),
         ),
         (
             "p2 reused ÷ native hyper",
-            "skep p2 reused",
-            "req/s",
+            REUSED,
+            RATE,
             Ratio("native hello", 0.5),
         ),
         (
             "p3 ÷ wasmtime serve",
             "skep p3",
-            "req/s",
+            RATE,
             Ratio("serve p3", 2.0),
         ),
         (
             "p3 fresh ÷ wasmtime serve",
             "skep p3 fresh",
-            "req/s",
+            RATE,
             Ratio("serve p3 fresh", 6.0),
         ),
         (
+            "js (13 MB) fresh ÷ wasmtime serve",
+            "skep js fresh",
+            RATE,
+            Ratio("serve js fresh", 3.0),
+        ),
+        (
             "p50 of p2 fresh − native, 1 connection",
-            "skep p2 fresh",
+            FRESH,
             "p50 µs",
-            Less("native hello", 30.0),
+            LessAtMost("native hello", 30.0),
         ),
         (
             "p3 echo of 64 MiB ÷ native hyper",
             "skep p3 echo",
             "MB/s",
             Ratio("native echo", 0.4),
+        ),
+        (
+            "drop-in to first 200, compiled before",
+            "skep drop-in, compiled before",
+            "ms",
+            AtMost(5.0),
+        ),
+        (
+            "drop-in to first 200, from source ÷ Cranelift",
+            "skep drop-in from source",
+            "ms",
+            RatioAtMost("cranelift", 3.0),
         ),
         (
             "start of half the services",
@@ -129,7 +163,7 @@ const ROWS: [(&str, &str, &str, Compare); 13] = {
         (
             "all services ÷ one",
             "skep all services",
-            "req/s",
+            RATE,
             Ratio("skep one service", 0.7),
         ),
     ]
@@ -138,6 +172,7 @@ const ROWS: [(&str, &str, &str, Compare); 13] = {
 struct Row {
     what: &'static str,
     unit: &'static str,
+    more_is_better: bool,
     ours: Median,
     peer: Option<Median>,
     result: f64,
@@ -152,7 +187,7 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(super) fn of(figures: &'a Figures) -> Self {
-        let rows = ROWS.iter().filter_map(|(what, name, unit, compare)| {
+        let rows = LINES.iter().filter_map(|(what, name, unit, compare)| {
             let ours = figures.get(name, unit)?;
             let (peer, result, reach, reached) = match compare {
                 Compare::Ratio(peer, reach) => {
@@ -160,7 +195,12 @@ impl<'a> Report<'a> {
                     let ratio = ours.median / peer.median;
                     (Some(peer), ratio, *reach, ratio >= *reach)
                 }
-                Compare::Less(peer, reach) => {
+                Compare::RatioAtMost(peer, reach) => {
+                    let peer = figures.get(peer, unit)?;
+                    let ratio = ours.median / peer.median;
+                    (Some(peer), ratio, *reach, ratio <= *reach)
+                }
+                Compare::LessAtMost(peer, reach) => {
                     let peer = figures.get(peer, unit)?;
                     let less = ours.median - peer.median;
                     (Some(peer), less, *reach, less <= *reach)
@@ -170,6 +210,7 @@ impl<'a> Report<'a> {
             Some(Row {
                 what,
                 unit,
+                more_is_better: matches!(compare, Compare::Ratio(..)),
                 ours,
                 peer,
                 result,
@@ -194,11 +235,14 @@ impl<'a> Report<'a> {
 
     fn table(&self) -> anyhow::Result<String> {
         let mut text = String::new();
-        let spread =
-            |median: Median| format!("{:.0} ({:.0}-{:.0})", median.median, median.min, median.max);
+        let spread = |median: Median| {
+            let digits = if median.median < 100.0 { 2 } else { 0 };
+            let Median { median, min, max } = median;
+            format!("{median:.digits$} ({min:.digits$}-{max:.digits$})")
+        };
         writeln!(
             text,
-            "{:<42} {:>28} {:>28} {:>8} {:>7}",
+            "{:<46} {:>28} {:>28} {:>8} {:>7}",
             "what", "skep (spread)", "peer (spread)", "result", "reach"
         )?;
         for row in &self.rows {
@@ -207,7 +251,7 @@ impl<'a> Report<'a> {
             let ours = format!("{} {}", spread(row.ours), row.unit);
             writeln!(
                 text,
-                "{:<42} {ours:>28} {peer:>28} {:>8.2} {:>7.2}{mark}",
+                "{:<46} {ours:>28} {peer:>28} {:>8.2} {:>7.2}{mark}",
                 row.what, row.result, row.reach
             )?;
         }
@@ -246,8 +290,7 @@ impl<'a> Report<'a> {
              font-size=\"13\"><rect width=\"900\" height=\"{height}\" fill=\"white\"/>"
         )?;
         for (index, row) in (0..).zip(&self.rows) {
-            let more_is_better = row.peer.is_some() && row.unit != "p50 µs";
-            let way = if more_is_better {
+            let way = if row.more_is_better {
                 row.result / row.reach
             } else {
                 row.reach / row.result.max(f64::EPSILON)
