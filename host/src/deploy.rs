@@ -142,6 +142,7 @@ impl Deployer {
         crate::request::run::probe(&self.core, revision.clone())
             .await
             .map_err(DeployError::Health)?;
+        compiled.unload_pages();
         Ok(Prepared {
             revision,
             compiled: Arc::new(compiled),

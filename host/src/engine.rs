@@ -34,7 +34,7 @@ const STACKS_PER_CLAIM: u32 = 4;
 
 // Bytes that stay resident in a pool slot between two tenants; they are zeroed by hand, the rest by the kernel. Native
 // stacks are not zeroed: no instruction of a guest reads what it has not written there.
-const MEMORY_KEEP_RESIDENT: usize = 2 << 20;
+const MEMORY_KEEP_RESIDENT: usize = 512 << 10;
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 
 /// Which engine an artifact needs.
@@ -187,6 +187,9 @@ pub fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
         .max_core_instance_size(CORE_INSTANCE_BYTES_MAX)
         .max_component_instance_size(CORE_INSTANCE_BYTES_MAX)
         .max_memory_size(usize::try_from(pool.memory_max).unwrap_or(usize::MAX))
+        // A slot that has held a component is made ready for it sooner than for another, which takes the kernel changes to
+        // the address space that all threads wait for: the slots of idle services stay theirs as long as there are others.
+        .max_unused_warm_slots(claims * MEMORIES_PER_CLAIM)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .pagemap_scan(if pagemap_scan {

@@ -47,9 +47,9 @@ const FULL: Scale = Scale {
     services: 2000,
 };
 const QUICK: Scale = Scale {
-    rounds: 3,
+    rounds: 2,
     seconds: 1,
-    services: 200,
+    services: 100,
 };
 
 /// Connections of the load.

@@ -74,6 +74,13 @@ impl fmt::Debug for Compiled {
     }
 }
 
+impl Compiled {
+    /// Leaves the image on disk until it is used again.
+    pub(super) fn unload_pages(&self) {
+        load::unload_pages(&self.component);
+    }
+}
+
 impl Compiler {
     /// A compiler that keeps its images in `cache` and loads them into `engines`.
     ///

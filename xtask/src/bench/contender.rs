@@ -133,39 +133,44 @@ pub(super) fn skep(
             home.join("skep.toml"),
             format!("services = \"services\"\n{settings}"),
         )?;
-        host(&home.join("skep.toml"), port)
+        let mut command = host(&home.join("skep.toml"), port)?;
+        command.arg("--admin=127.0.0.1:0");
+        Ok(command)
     })
 }
 
-/// The component with custom sections that tell it from others and fill it up to `bytes`, if it is smaller.
-pub(super) fn distinct(component: &[u8], note: &str, bytes: usize) -> Vec<u8> {
+/// Where the text of hello's answer begins.
+const TEXT: &[u8] = b"Hello from ";
+
+/// A component of hello's kind with an answer and an image of its own, filled up to `bytes` if it is smaller.
+pub(super) fn distinct(component: &[u8], number: usize, bytes: usize) -> Vec<u8> {
     let mut made = component.to_vec();
-    for content in [
-        note.as_bytes(),
-        &vec![0; bytes.saturating_sub(component.len())],
-    ] {
-        // Id 0, size, and a name of one letter.
-        made.push(0);
-        let mut size = content.len() + 2;
-        while size > 0x7f {
-            made.push(size.to_le_bytes()[0] | 0x80);
-            size >>= 7;
-        }
-        made.push(size.to_le_bytes()[0]);
-        made.extend([1, b'n']);
-        made.extend(content);
+    let text = made.windows(TEXT.len()).position(|window| window == TEXT);
+    if let Some(text) = text {
+        made[text..text + TEXT.len()].copy_from_slice(format!("{number:>11}").as_bytes());
     }
+    let padding = bytes.saturating_sub(component.len());
+    // A custom section: id 0, size, and a name of one letter.
+    made.push(0);
+    let mut size = padding + 2;
+    while size > 0x7f {
+        made.push(size.to_le_bytes()[0] | 0x80);
+        size >>= 7;
+    }
+    made.push(size.to_le_bytes()[0]);
+    made.extend([1, b'n']);
+    made.resize(made.len() + padding, 0);
     made
 }
 
-/// `skep up PATH`, with the bench's cache and a log in a file.
+/// `skep up PATH`, with the bench's cache and a log in a file. Its admin API is where the caller puts it.
 pub(super) fn host(path: &Path, port: u16) -> anyhow::Result<Command> {
     let mut command = Command::new(root().join("target/release/skep"));
     command
         .arg("up")
         .arg(path)
         .arg(format!("--listen=127.0.0.1:{port}"))
-        .args(["--admin=127.0.0.1:0", "--cache"])
+        .arg("--cache")
         .arg(folder().join("cache"))
         .stderr(fs::File::create(folder().join("skep.log"))?);
     Ok(command)

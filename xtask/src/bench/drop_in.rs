@@ -27,13 +27,17 @@ pub(super) fn measure(bare: &Path, rounds: usize, figures: &mut Figures) -> anyh
     fs::write(home.join("skep.toml"), "services = \"services\"\n")?;
     let hello = fs::read(guest("hello")?)?;
     // Of no earlier run.
-    let run = std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_nanos();
-    let server = Server::start("drop-ins", &|port| host(&home.join("skep.toml"), port))?;
+    let run = std::time::SystemTime::UNIX_EPOCH.elapsed()?.subsec_micros() as usize * 1000;
+    let server = Server::start("drop-ins", &|port| {
+        let mut command = host(&home.join("skep.toml"), port)?;
+        command.arg("--admin=127.0.0.1:0");
+        Ok(command)
+    })?;
     // The watcher is at work once a first service has come up.
     drop_in(&server, &services, "first", &hello)?;
     for round in 0..rounds * 5 {
         let name = format!("s{round}");
-        let component = distinct(&hello, &format!("{run}-{round}"), COMPONENT_BYTES);
+        let component = distinct(&hello, run + round, COMPONENT_BYTES);
         let cold = drop_in(&server, &services, &name, &component)?;
         figures.add("skep drop-in from source", "ms", cold);
         figures.add("cranelift", "ms", cranelift(bare, &component)?);

@@ -2,11 +2,11 @@
 //! to throughput.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::contender::{distinct, host};
 use super::report::Figures;
-use super::server::Server;
+use super::server::{Server, free_port};
 use super::{CONNECTIONS, folder, guest, load};
 
 /// Bytes of each component, padded.
@@ -27,43 +27,50 @@ pub(super) fn measure(
     deploy(&one, 1)?;
     deploy(&home.join("half"), half)?;
     deploy(&home.join("all"), services)?;
-    let script = home.join("spread.lua");
-    fs::write(
-        &script,
-        format!(
-            "local n = 0\nrequest = function()\n  n = n + 1\n  return wrk.format(nil, '/s' .. (n % {services}) .. '/')\nend\n"
-        ),
-    )?;
+    // The same work for the load generator.
+    let spread = script(&home.join("spread.lua"), services)?;
+    let always = script(&home.join("always.lua"), 1)?;
     // Fills the cache.
-    drop(start(&home.join("all"), services)?);
+    drop(start(&home.join("all"))?);
     for _ in 0..rounds {
-        let (of_one, _) = start(&one, 1)?;
-        let base = load::run(&of_one.url("/s0/"), CONNECTIONS, seconds)?;
+        let (of_one, _) = start(&one)?;
         let resident_of_one = of_one.resident()?;
+        let base = load::run_with(&of_one.url("/"), CONNECTIONS, seconds, Some(&always))?;
         drop(of_one);
-        let (of_half, took) = start(&home.join("half"), half)?;
+        let (of_half, took) = start(&home.join("half"))?;
         figures.add("skep start of half the services", "s", took);
         drop(of_half);
-        let (of_all, took) = start(&home.join("all"), services)?;
+        let (of_all, took) = start(&home.join("all"))?;
         figures.add("skep start of all services", "s", took);
         let each = (of_all.resident()? - resident_of_one) as f64 / (services - 1) as f64;
         figures.add("skep idle service", "KiB", each / 1024.0);
-        let spread = load::run_with(&of_all.url("/"), CONNECTIONS, seconds, Some(&script))?;
+        let all = load::run_with(&of_all.url("/"), CONNECTIONS, seconds, Some(&spread))?;
         figures.add("skep one service", "req/s", base.rate);
-        figures.add("skep all services", "req/s", spread.rate);
+        figures.add("skep all services", "req/s", all.rate);
     }
     Ok(())
 }
 
-/// The host on `services` once all of them are ready, and the seconds that it took.
-fn start(path: &Path, services: usize) -> anyhow::Result<(Server, f64)> {
+/// What has wrk ask each of so many services in turn.
+fn script(path: &Path, services: usize) -> anyhow::Result<PathBuf> {
+    let text = format!(
+        "local n = 0\nrequest = function()\n  n = n + 1\n  return wrk.format(nil, '/s' .. (n % {services}) .. '/')\nend\n"
+    );
+    fs::write(path, text)?;
+    Ok(path.to_owned())
+}
+
+/// The host on the services in `path` once it says that all of them are ready, and the seconds that it took.
+fn start(path: &Path) -> anyhow::Result<(Server, f64)> {
     let settings = path.with_extension("toml");
-    let mut server = Server::start("many services", &|port| host(&settings, port))?;
-    let started = server.started;
-    for index in 0..services {
-        server.wait_for(&format!("/s{index}/"))?;
-    }
-    Ok((server, started.elapsed().as_secs_f64()))
+    let admin = free_port()?;
+    let server = Server::start("many services", &|port| {
+        let mut command = host(&settings, port)?;
+        command.arg(format!("--admin={admin}"));
+        Ok(command)
+    })?;
+    let took = server.ready(admin)?;
+    Ok((server, took))
 }
 
 /// As many drop-ins, each with an artifact of its own: hello, with a custom section that tells them apart.
@@ -71,7 +78,7 @@ fn deploy(path: &Path, services: usize) -> anyhow::Result<()> {
     fs::create_dir_all(path)?;
     let hello = fs::read(guest("hello")?)?;
     for index in 0..services {
-        let component = distinct(&hello, &format!("{index:08}"), COMPONENT_BYTES);
+        let component = distinct(&hello, index, COMPONENT_BYTES);
         fs::write(path.join(format!("s{index}.wasm")), component)?;
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();

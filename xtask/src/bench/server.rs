@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::command;
 
@@ -15,8 +15,8 @@ const POLL: Duration = Duration::from_millis(2);
 pub(super) struct Server {
     child: Child,
     pub(super) address: SocketAddr,
-    /// From the process's start to its first sign of life.
-    pub(super) started: Instant,
+    /// When its process was started.
+    started: Instant,
 }
 
 impl Server {
@@ -25,14 +25,14 @@ impl Server {
         name: &str,
         make: &dyn Fn(u16) -> anyhow::Result<Command>,
     ) -> anyhow::Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+        let port = free_port()?.port();
         let mut command = make(port)?;
         let started = Instant::now();
         let child = command
             .stdout(Stdio::null())
             .stdin(Stdio::null())
+            // Some take a backtrace for each request with it.
+            .env_remove("RUST_BACKTRACE")
             .spawn()
             .with_context(|| format!("could not start {name}: {}", command::shown(&command)))?;
         let mut server = Self {
@@ -54,6 +54,18 @@ impl Server {
         Ok(())
     }
 
+    /// Waits until the host whose admin API is at `admin` is ready; the seconds since its start.
+    pub(super) fn ready(&self, admin: SocketAddr) -> anyhow::Result<f64> {
+        while status(admin, "/readyz").unwrap_or(0) != 200 {
+            ensure!(
+                self.started.elapsed() < START_TIMEOUT,
+                "the host does not become ready"
+            );
+            pause();
+        }
+        Ok(self.started.elapsed().as_secs_f64())
+    }
+
     fn check(&mut self, what: &str) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("the server for {what} ended: {status}");
@@ -61,11 +73,7 @@ impl Server {
         if self.started.elapsed() > START_TIMEOUT {
             bail!("the server for {what} does not answer");
         }
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "nothing tells when another process listens"
-        )]
-        std::thread::sleep(POLL);
+        pause();
         Ok(())
     }
 
@@ -90,6 +98,20 @@ impl Drop for Server {
             self.child.wait().ok();
         }
     }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "nothing tells when another process listens"
+)]
+fn pause() {
+    std::thread::sleep(POLL);
+}
+
+/// An address that nobody listens on.
+pub(super) fn free_port() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?)
 }
 
 /// The status of `GET path`.

@@ -1,7 +1,11 @@
 //! The one place that turns bytes into native code.
 
+use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 
+use rustix::mm::{Advice, madvise};
+use rustix::param::page_size;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -25,4 +29,43 @@ pub(super) fn component(engine: &Engine, image: &Verified) -> wasmtime::Result<C
     // index file held to the same rules). Files in the cache are never written in place: they come by rename
     // and go by unlink, and a mapping outlives both. Wasmtime checks version and engine settings itself.
     unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// Whether a page is in memory, and whether it is the file's own, in an entry of /proc/self/pagemap.
+const PRESENT: u64 = 1 << 63;
+const OF_FILE: u64 = 1 << 61;
+const ENTRY_BYTES: usize = size_of::<u64>();
+
+/// Gives back the memory that loading and probing a component brought its image into: what is used of it again is mapped
+/// again from the file. Pages that were changed while it was loaded stay. Without /proc nothing is given back.
+#[allow(
+    unsafe_code,
+    reason = "the kernel is told of pages by their address: see SAFETY"
+)]
+pub(super) fn unload_pages(component: &Component) {
+    let range = component.image_range();
+    let page = page_size();
+    let first = range.start.addr().next_multiple_of(page);
+    let pages = (range.end.addr() / page).saturating_sub(first / page);
+    let mut entries = vec![0; pages * ENTRY_BYTES];
+    let offset = (first / page * ENTRY_BYTES) as u64;
+    let read = File::open("/proc/self/pagemap")
+        .and_then(|pagemap| pagemap.read_exact_at(&mut entries, offset));
+    if read.is_err() {
+        return;
+    }
+    for (index, entry) in entries.as_chunks::<ENTRY_BYTES>().0.iter().enumerate() {
+        let entry = u64::from_ne_bytes(*entry);
+        if entry & PRESENT == 0 || entry & OF_FILE == 0 {
+            continue;
+        }
+        let address = range.start.with_addr(first + index * page);
+        // SAFETY: the page lies in the image of a component that is alive. It is the page cache's own, so nothing was
+        // ever written to it here, nor can be: Wasmtime has made the image read-only. The next access maps the same
+        // bytes again, since images never change (see `component`).
+        let given_back = unsafe { madvise(address.cast_mut().cast(), page, Advice::LinuxDontNeed) };
+        if given_back.is_err() {
+            return;
+        }
+    }
 }

@@ -142,6 +142,38 @@ async fn each_kind_is_compiled_once_and_then_comes_from_the_cache() {
 }
 
 #[tokio::test]
+async fn an_image_gives_its_memory_back_and_is_whole_when_it_is_used_again() {
+    let bench = Bench::new();
+    let compiled = bench.compile(&module(&[], "_start")).await.unwrap();
+    // Reads all of it.
+    let image = compiled.component.serialize().unwrap();
+    let before = resident_kib(&compiled.component);
+    assert!(before as usize >= image.len() >> 10, "{before} KiB");
+    compiled.unload_pages();
+    assert_eq!(resident_kib(&compiled.component), 0);
+    assert_eq!(compiled.component.serialize().unwrap(), image);
+}
+
+/// Of the component's image.
+fn resident_kib(component: &Component) -> u64 {
+    let image = component.image_range();
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut is_image = false;
+    let mut resident = 0;
+    for line in maps.lines() {
+        let address = line.split_once('-').map(|(from, _)| from);
+        let address = address.and_then(|from| usize::from_str_radix(from, 16).ok());
+        if let Some(address) = address {
+            is_image = (image.start.addr()..image.end.addr()).contains(&address);
+        } else if let (true, Some(kib)) = (is_image, line.strip_prefix("Rss:")) {
+            let kib = kib.trim().strip_suffix(" kB").unwrap();
+            resident += kib.parse::<u64>().unwrap();
+        }
+    }
+    resident
+}
+
+#[tokio::test]
 async fn a_restart_with_a_warm_cache_starts_no_child_and_opens_no_artifact() {
     let bench = Bench::new();
     let bytes = component(&[], &[HANDLER_02]);
