@@ -27,7 +27,7 @@ impl Figures {
         let mut sorted = self.0.get(&(name.to_owned(), unit.to_owned()))?.clone();
         sorted.sort_by(f64::total_cmp);
         Some(Median {
-            median: sorted[sorted.len() / 2],
+            median: (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0,
             min: sorted[0],
             max: sorted[sorted.len() - 1],
         })
