@@ -150,7 +150,9 @@ async fn an_image_gives_its_memory_back_and_is_whole_when_it_is_used_again() {
     let before = resident_kib(&compiled.component);
     assert!(before as usize >= image.len() >> 10, "{before} KiB");
     compiled.unload_pages();
-    assert_eq!(resident_kib(&compiled.component), 0);
+    // A page that was changed while it was loaded stays.
+    let after = resident_kib(&compiled.component);
+    assert!(after * 4 < before, "{after} of {before} KiB");
     assert_eq!(compiled.component.serialize().unwrap(), image);
 }
 
