@@ -321,8 +321,10 @@ impl Decider {
             let refused = if fitting.is_empty() {
                 self.hopeless(misfits)
             } else if let Err(misfit) = self.swap(&fitting) {
-                let names = fitting.iter().map(|one| one.revision.config.name.clone());
-                names.map(|name| (name, misfit.clone())).collect()
+                // What each takes of the pool is known only now: who takes most goes last.
+                let largest = fitting.iter().max_by_key(|one| one.revision.claims);
+                let name = largest.map(|one| one.revision.config.name.clone());
+                name.map(|name| (name, misfit)).into_iter().collect()
             } else {
                 continue;
             };
@@ -331,7 +333,8 @@ impl Decider {
             }
             for (name, misfit) in refused {
                 self.deployer.refuse(name.as_ref(), &misfit);
-                self.changed = true;
+                // One that the pool has no room for gives nothing back that would make room for it.
+                self.changed |= matches!(misfit, Misfit::Route(_));
                 if let Some(candidate) = self.desk.finish(&name) {
                     self.desk.set_aside(candidate);
                 }

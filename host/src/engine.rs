@@ -36,6 +36,8 @@ const STACKS_PER_CLAIM: u32 = 4;
 // stacks are not zeroed: no instruction of a guest reads what it has not written there.
 const MEMORY_KEEP_RESIDENT: usize = 512 << 10;
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
+/// Wasmtime's own default.
+const WARM_SLOTS_MIN: u32 = 100;
 
 /// Which engine an artifact needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,9 +189,7 @@ pub fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
         .max_core_instance_size(CORE_INSTANCE_BYTES_MAX)
         .max_component_instance_size(CORE_INSTANCE_BYTES_MAX)
         .max_memory_size(usize::try_from(pool.memory_max).unwrap_or(usize::MAX))
-        // A slot that has held a component is made ready for it sooner than for another, which takes the kernel changes to
-        // the address space that all threads wait for: the slots of idle services stay theirs as long as there are others.
-        .max_unused_warm_slots(claims * MEMORIES_PER_CLAIM)
+        .max_unused_warm_slots(warm_slots(claims, mappings_max()))
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .pagemap_scan(if pagemap_scan {
@@ -200,6 +200,31 @@ pub fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
     let mut config = compile_config(kind);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
     config
+}
+
+/// How many slots keep, while they are unused, the component that they held last. It is made ready there sooner than
+/// another, which takes changes to the address space that all threads wait for. Bounded by the `mappings` that the process
+/// may have, of which each slot takes some, and each stack two whether it is used or not.
+fn warm_slots(claims: u32, mappings: u32) -> u32 {
+    const MAPPINGS_PER_SLOT: u32 = 4;
+    const ENGINES: u32 = 2;
+    const ALL_ELSE: u32 = 4096;
+    let stacks = claims.saturating_mul(2 * (1 + STACKS_PER_CLAIM));
+    let in_use = claims.saturating_mul(MAPPINGS_PER_SLOT);
+    let taken = stacks.saturating_add(in_use).saturating_add(ALL_ELSE);
+    let left = mappings.saturating_sub(taken) / MAPPINGS_PER_SLOT / ENGINES;
+    left.clamp(
+        WARM_SLOTS_MIN,
+        claims
+            .saturating_mul(MEMORIES_PER_CLAIM)
+            .max(WARM_SLOTS_MIN),
+    )
+}
+
+/// Mappings that the kernel allows a process; its default where that can't be read.
+fn mappings_max() -> u32 {
+    let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    text.trim().parse().unwrap_or(65_530)
 }
 
 /// Whether no page of the pool can be swapped out.
@@ -229,6 +254,15 @@ mod tests {
                 "{kind:?}"
             );
         }
+    }
+
+    #[test]
+    fn slots_stay_warm_as_far_as_there_are_mappings_for_them() {
+        assert_eq!(warm_slots(100, 65_530), 200);
+        assert_eq!(warm_slots(4_160, 65_530), 399);
+        assert_eq!(warm_slots(4_160, 1 << 20), 8_320);
+        assert_eq!(warm_slots(1_000_000, 65_530), WARM_SLOTS_MIN);
+        assert_eq!(warm_slots(u32::MAX, u32::MAX), WARM_SLOTS_MIN);
     }
 
     #[test]

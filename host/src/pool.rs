@@ -4,7 +4,10 @@
 //! lies in common. The figures come from `skep_policy::shares`. A claim that is to be another's is so when it has come
 //! back: there are never more than the pool has.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU32,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,7 +19,7 @@ pub(crate) struct Stock(Mutex<Stored>);
 #[derive(Debug)]
 struct Stored {
     spare: u32,
-    /// Who waits for more, and for how many.
+    /// Who waits for more, and for how many. What is to lie in common comes last.
     short: Vec<(Weak<Semaphore>, u32)>,
 }
 
@@ -35,9 +38,14 @@ impl Stock {
     }
 
     /// Gives so many more, as soon as there are.
-    fn give(&self, to: &Arc<Semaphore>, more: u32) {
+    fn give(&self, to: &Permits, more: u32) {
         let mut stored = self.lock();
-        stored.short.push((Arc::downgrade(to), more));
+        let wants = (Arc::downgrade(&to.semaphore), more);
+        if to.is_common {
+            stored.short.push(wants);
+        } else {
+            stored.short.insert(0, wants);
+        }
         stored.serve();
     }
 
@@ -98,12 +106,23 @@ pub(crate) struct Permits {
     size: AtomicU32,
     /// Permits that go back to the stock when they come back.
     owed: AtomicU32,
+    is_common: bool,
 }
 
 impl Permits {
     /// No permits yet, of the stock.
     pub(crate) fn of(stock: &Arc<Stock>) -> Arc<Self> {
+        Self::with(stock, false)
+    }
+
+    /// The same, for what any service may borrow.
+    pub(crate) fn in_common(stock: &Arc<Stock>) -> Arc<Self> {
+        Self::with(stock, true)
+    }
+
+    fn with(stock: &Arc<Stock>, is_common: bool) -> Arc<Self> {
         Arc::new(Self {
+            is_common,
             semaphore: Arc::new(Semaphore::new(0)),
             stock: stock.clone(),
             size: AtomicU32::new(0),
@@ -119,19 +138,34 @@ impl Permits {
             while more > 0 && self.forgive() {
                 more -= 1;
             }
-            self.stock.give(&self.semaphore, more);
+            self.stock.give(self, more);
         } else {
             let less = self.stock.cancel(&self.semaphore, before - size);
-            let forgotten = self.semaphore.forget_permits(less as usize);
-            let forgotten = u32::try_from(forgotten).unwrap_or(less);
-            self.owed.fetch_add(less - forgotten, Relaxed);
-            self.stock.put_back(forgotten);
+            self.owed.fetch_add(less, SeqCst);
+            self.settle();
         }
+    }
+
+    /// Pays what is owed out of what is free. To be called after either has grown, so that one of two who make them grow
+    /// at the same time sees the other's.
+    fn settle(&self) {
+        while self.owes() && self.semaphore.forget_permits(1) == 1 {
+            if self.forgive() {
+                self.stock.put_back(1);
+            } else {
+                self.semaphore.add_permits(1);
+            }
+        }
+    }
+
+    /// Whether others wait for permits that are held.
+    fn owes(&self) -> bool {
+        self.owed.load(SeqCst) > 0
     }
 
     fn forgive(&self) -> bool {
         self.owed
-            .fetch_update(Relaxed, Relaxed, |owed| owed.checked_sub(1))
+            .fetch_update(SeqCst, Relaxed, |owed| owed.checked_sub(1))
             .is_ok()
     }
 
@@ -192,6 +226,8 @@ impl Drop for Permit {
                 self.permits.stock.put_back(1);
             }
         }
+        drop(permit);
+        self.permits.settle();
     }
 }
 
@@ -205,17 +241,21 @@ pub(crate) struct Share {
 /// The right to have one instance; given back when the instance is gone.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    _permit: Permit,
+    permit: Permit,
     /// Taken from what lies in common: the instance must not be kept when it has nothing to do.
     pub(crate) borrowed: bool,
 }
 
 impl Claim {
+    /// Whether it is to be another's: the instance must not be kept when it has nothing to do.
+    pub(crate) fn is_wanted_back(&self) -> bool {
+        self.permit.permits.owes()
+    }
+
     fn of(permits: &Arc<Permits>, claims: u32, borrowed: bool) -> Option<Self> {
-        permits.try_acquire(claims).map(|permit| Self {
-            _permit: permit,
-            borrowed,
-        })
+        permits
+            .try_acquire(claims)
+            .map(|permit| Self { permit, borrowed })
     }
 }
 
@@ -229,6 +269,11 @@ impl Share {
 
     pub(crate) fn resize(&self, reserved: u32) {
         self.reserved.resize(reserved);
+    }
+
+    /// Whether others wait for what the service still holds.
+    pub(crate) fn owes(&self) -> bool {
+        self.reserved.owes()
     }
 
     /// Leaves the service no more than `reserved` to itself.
@@ -250,8 +295,8 @@ impl Share {
     pub(crate) async fn claim(&self, claims: u32) -> Option<Claim> {
         tokio::select! {
             biased;
-            permit = self.reserved.acquire(claims) => Some(Claim { _permit: permit?, borrowed: false }),
-            permit = self.common.acquire(claims) => Some(Claim { _permit: permit?, borrowed: true }),
+            permit = self.reserved.acquire(claims) => Some(Claim { permit: permit?, borrowed: false }),
+            permit = self.common.acquire(claims) => Some(Claim { permit: permit?, borrowed: true }),
         }
     }
 
@@ -327,6 +372,35 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_back_is_somebodys_own_before_it_lies_in_common() {
+        let stock = Stock::new(4);
+        let one = permits(&stock, 4);
+        let mut held = hold(&one, 4);
+        one.resize(1);
+        let common = Permits::in_common(&stock);
+        common.resize(2);
+        let other = permits(&stock, 1);
+        held.pop();
+        assert!(other.try_acquire(1).is_some() && common.try_acquire(1).is_none());
+    }
+
+    #[test]
+    fn permits_that_shrink_while_they_come_back_are_all_accounted_for() {
+        const ROUNDS: u32 = 2_000;
+        let stock = Stock::new(8);
+        let one = permits(&stock, 8);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..ROUNDS).for_each(|_| drop(one.try_acquire(2))));
+            }
+            (0..ROUNDS).for_each(|round| one.resize([8, 1][round as usize % 2]));
+        });
+        one.resize(3);
+        let other = permits(&stock, 5);
+        assert_eq!((hold(&one, 3).len(), hold(&other, 5).len()), (3, 5));
+    }
+
+    #[test]
     fn all_of_a_service_that_is_gone_is_there_for_others() {
         let stock = Stock::new(4);
         let gone = permits(&stock, 4);
@@ -342,7 +416,8 @@ mod tests {
     #[tokio::test]
     async fn a_service_borrows_only_past_its_reserve_and_never_takes_anothers() {
         let stock = Stock::new(3);
-        let common = permits(&stock, 1);
+        let common = Permits::in_common(&stock);
+        common.resize(1);
         let share = || Share::new(&stock, common.clone());
         let (greedy, modest) = (share(), share());
         greedy.resize(1);

@@ -140,7 +140,7 @@ impl Registry {
             current: ArcSwap::default(),
             publishing: Mutex::new(()),
             pool_instances,
-            common: Permits::of(&stock),
+            common: Permits::in_common(&stock),
             stock,
         }
     }
@@ -216,6 +216,13 @@ impl Registry {
                 service.config.limits.concurrency,
                 service.config.limits.queue,
             );
+            if let Some(revision) = service
+                .revision
+                .as_ref()
+                .filter(|_| service.standing.share.owes())
+            {
+                revision.instances.let_idle_go();
+            }
         }
         self.common.resize(shares.common);
         Ok(())

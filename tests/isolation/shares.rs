@@ -132,3 +132,23 @@ async fn who_waits_for_an_instance_takes_a_place_in_one_that_has_room_again() {
     }
     host.stop().await;
 }
+
+#[tokio::test]
+async fn a_new_service_is_given_what_idle_instances_of_another_held() {
+    let host = Host::with("a", probe("sleep_ms"))
+        .manifest(
+            "a",
+            "[instances]\nreuse = 1000\n[limits]\nconcurrency = 4\n",
+        )
+        .settings("[pool]\ninstances = 4\n")
+        .start()
+        .await;
+    for answer in join_all((0..4).map(|_| host.get("/a?ms=200"))).await {
+        assert_eq!(answer.status(), 200, "{answer:?}");
+    }
+    host.deploy("b", guest("hello"));
+    host.promoted("b", 1).await;
+    let answer = host.get("/b").await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    host.stop().await;
+}

@@ -377,7 +377,8 @@ impl Life {
 
     /// Whether the instance may take another request after those it has had.
     fn stays_open(&self) -> bool {
-        !self.instance.is_closed() && !self.claim.borrowed && !self.meter.is_busy()
+        let is_its_own = !self.claim.borrowed && !self.claim.is_wanted_back();
+        !self.instance.is_closed() && is_its_own && !self.meter.is_busy()
     }
 
     /// Gives the guest one request's CPU time; to an instance that has no other request, nothing more than that.

@@ -68,12 +68,12 @@ pub(super) enum Woken {
 impl Doorbell {
     /// Something changed at `path`.
     pub(super) fn event(&self, path: &Path, touch: Touch, at: Instant) {
-        // Taken before the lock: it may take its time.
-        let stamp = fs::metadata(path).ok().map(|found| Stamp::of(&found));
-        let mut state = self.lock();
-        if !state.directories.concerns(path) {
+        if !self.lock().directories.concerns(path) {
             return;
         }
+        // Without the lock: it may take its time.
+        let stamp = fs::metadata(path).ok().map(|found| Stamp::of(&found));
+        let mut state = self.lock();
         match touch {
             Touch::Begun => drop(state.begun.insert(path.to_owned())),
             Touch::Completed => drop(state.begun.remove(path)),
@@ -107,8 +107,9 @@ impl Doorbell {
         self.lock().directories = directories;
     }
 
-    /// Waits until `until`, or until nothing has happened for a while, which is short if no more is to be expected.
-    pub(super) fn wait(&self, until: Instant, pace: &Pace) -> Woken {
+    /// Waits until `until`, or until nothing has happened for a while, which is short if no more is to be expected; not
+    /// for events before `rested`.
+    pub(super) fn wait(&self, until: Instant, rested: Instant, pace: &Pace) -> Woken {
         let mut state = self.lock();
         loop {
             if state.stop {
@@ -119,7 +120,8 @@ impl Doorbell {
                 false => pace.quiet,
             };
             let due = state.events.map_or(until, |(first, last)| {
-                (last + quiet).min(first + EVENTS_MAX).min(until)
+                let due = (last + quiet).min(first + EVENTS_MAX);
+                due.max(rested).min(until)
             });
             let left = due.saturating_duration_since(Instant::now());
             if state.rescan || left.is_zero() {

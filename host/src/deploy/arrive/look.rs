@@ -105,7 +105,9 @@ impl Looker {
         }
         match read(path, stamp) {
             Ok(Arrived::Whole(digest)) => {
-                if let Some(seen) = self.seen.get_mut(path) {
+                // A young file may change once more within one tick of the clock that stamps it.
+                let is_young = self.age(path, &stamp, now) < self.pace.quiet;
+                if let Some(seen) = self.seen.get_mut(path).filter(|_| !is_young) {
                     seen.digest = Some(digest);
                 }
                 Look::Ready(digest)

@@ -85,6 +85,7 @@ impl Thread {
         let mut memory = Memory::default();
         let mut scanner = Scanner::new(self.intake.clone(), self.pace);
         loop {
+            let began = Instant::now();
             let look = catch_unwind(AssertUnwindSafe(|| self.look(&mut scanner, &mut memory)));
             let wait = match look {
                 Ok(None) => return,
@@ -95,7 +96,9 @@ impl Thread {
                     self.pace.rescan
                 }
             };
-            match self.doorbell.wait(Instant::now() + wait, &self.pace) {
+            let now = Instant::now();
+            let rested = now + (now - began) * LOOK_SHARE;
+            match self.doorbell.wait(now + wait, rested, &self.pace) {
                 Woken::Stop => return,
                 Woken::Look {
                     lost,

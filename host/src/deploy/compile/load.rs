@@ -54,16 +54,27 @@ pub(super) fn unload_pages(component: &Component) {
     if read.is_err() {
         return;
     }
-    for (index, entry) in entries.as_chunks::<ENTRY_BYTES>().0.iter().enumerate() {
+    let is_of_file = |entry: &[u8; ENTRY_BYTES]| {
         let entry = u64::from_ne_bytes(*entry);
-        if entry & PRESENT == 0 || entry & OF_FILE == 0 {
+        entry & PRESENT != 0 && entry & OF_FILE != 0
+    };
+    let mut index = 0;
+    for run in entries
+        .as_chunks()
+        .0
+        .chunk_by(|one, next| is_of_file(one) == is_of_file(next))
+    {
+        let address = range.start.with_addr(first + index * page);
+        index += run.len();
+        if !run.first().is_some_and(is_of_file) {
             continue;
         }
-        let address = range.start.with_addr(first + index * page);
-        // SAFETY: the page lies in the image of a component that is alive. It is the page cache's own, so nothing was
-        // ever written to it here, nor can be: Wasmtime has made the image read-only. The next access maps the same
+        let bytes = run.len() * page;
+        // SAFETY: the pages lie in the image of a component that is alive. They are the page cache's own, so nothing was
+        // ever written to them here, nor can be: Wasmtime has made the image read-only. The next access maps the same
         // bytes again, since images never change (see `component`).
-        let given_back = unsafe { madvise(address.cast_mut().cast(), page, Advice::LinuxDontNeed) };
+        let given_back =
+            unsafe { madvise(address.cast_mut().cast(), bytes, Advice::LinuxDontNeed) };
         if given_back.is_err() {
             return;
         }

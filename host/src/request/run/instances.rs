@@ -156,6 +156,19 @@ impl Instances {
         open.instances.retain(|other| !Arc::ptr_eq(other, instance));
     }
 
+    /// Ends every instance that has nothing to do.
+    pub(crate) fn let_idle_go(&self) {
+        self.open().instances.retain(|instance| {
+            let mut load = instance.load();
+            let is_idle = load.in_flight == 0;
+            if is_idle {
+                load.closed = true;
+                instance.put_down(&mut load);
+            }
+            !is_idle
+        });
+    }
+
     /// Ends every instance that has nothing to do and keeps the others from getting more.
     pub(crate) fn retire(&self) {
         let mut open = self.open();
