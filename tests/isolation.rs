@@ -20,6 +20,7 @@ mod panic_p3;
 mod partial_then_trap;
 mod random_bytes;
 mod shares;
+mod short_then_trap;
 mod sleep;
 mod stack_overflow;
 mod stdout_flood;

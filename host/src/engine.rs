@@ -29,8 +29,9 @@ const CLAIMS_PER_INSTANCE_MAX: u32 = 8;
 pub(crate) const PROBES_MAX: u32 = 8;
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 const CORE_INSTANCE_BYTES_MAX: usize = 4 << 20;
-/// Stacks a claim: an instance of the async component model may suspend several calls at once.
-const STACKS_PER_CLAIM: u32 = 4;
+/// Stacks a claim, on average: an instance of the async component model may suspend several calls at once, each on a
+/// stack unless its guest gives that back. More would leave fewer mappings for warm slots.
+const STACKS_PER_CLAIM: u32 = 2;
 
 // Bytes that stay resident in a pool slot between two tenants; they are zeroed by hand, the rest by the kernel. Native
 // stacks are not zeroed: no instruction of a guest reads what it has not written there.
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn slots_stay_warm_as_far_as_there_are_mappings_for_them() {
         assert_eq!(warm_slots(100, 65_530), 200);
-        assert_eq!(warm_slots(4_160, 65_530), 399);
+        assert_eq!(warm_slots(4_160, 65_530), 2_479);
         assert_eq!(warm_slots(4_160, 1 << 20), 8_320);
         assert_eq!(warm_slots(1_000_000, 65_530), WARM_SLOTS_MIN);
         assert_eq!(warm_slots(u32::MAX, u32::MAX), WARM_SLOTS_MIN);

@@ -24,7 +24,7 @@ const BUSY_NICE: i32 = 10;
 
 /// Tasks that a lane polls before it looks whether something has arrived: two that keep waking each other, such as a
 /// guest that streams and its connection, hold up a request that has just come for no longer than this many polls.
-const POLLS_BETWEEN_EVENTS: u32 = 8;
+const POLLS_BETWEEN_EVENTS: u32 = 31;
 
 /// What every part of the host shares.
 pub struct Core {

@@ -1,18 +1,17 @@
 //! A request's whole way: accept → dispatch → lease → gate → run → send.
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use http::{Request, Response, Version};
 use hyper::body::Incoming as HyperBody;
-use tokio::time::Instant;
 
 use self::accept::Busy;
 use self::body::OutgoingBody;
 use self::dispatch::Edge;
 use self::exchange::Exchange;
+use self::headers::{Client, RequestId};
 use self::run::Answered;
 use self::send::Manner;
 use crate::fault::{Cause, Fault};
@@ -23,6 +22,7 @@ pub(crate) mod body;
 mod dispatch;
 pub(crate) mod exchange;
 pub mod gate;
+mod headers;
 mod lease;
 pub mod run;
 mod send;
@@ -32,11 +32,10 @@ mod slow;
 pub(crate) async fn serve(
     core: &Arc<Core>,
     request: Request<HyperBody>,
-    peer: SocketAddr,
+    client: &Client,
     busy: Busy,
 ) -> Response<OutgoingBody> {
-    let id = dispatch::request_id(request.headers())
-        .map_or_else(|| core.request_ids.next(), str::to_owned);
+    let id = RequestId::of(request.headers(), &core.request_ids);
     let (method, path) = (request.method().clone(), request.uri().path());
     let manner = Manner {
         body_idle: core.config.timeouts.body_idle,
@@ -44,7 +43,7 @@ pub(crate) async fn serve(
         multiplexed: request.version() == Version::HTTP_2,
     };
     let exchange = Exchange::new(core, id, method, path, busy);
-    let answered = AssertUnwindSafe(answer(core, request, peer, &exchange))
+    let answered = AssertUnwindSafe(answer(core, request, client, &exchange))
         .catch_unwind()
         .await;
     let sent = match answered {
@@ -58,16 +57,16 @@ pub(crate) async fn serve(
 async fn answer(
     core: &Arc<Core>,
     request: Request<HyperBody>,
-    peer: SocketAddr,
+    client: &Client,
     exchange: &Arc<Exchange>,
 ) -> Result<Answered, Fault> {
     let snapshot = core.registry.snapshot();
     let route = dispatch::route(&snapshot, &request)?;
-    let service = &route.service;
+    let service = route.service;
     exchange.routed_to(service);
-    let deadline = Instant::now() + service.config.limits.timeout;
+    let deadline = exchange.started + service.config.limits.timeout;
     let edge = Edge {
-        peer,
+        client,
         exchange,
         body_idle: core.config.timeouts.body_idle,
     };
@@ -80,10 +79,12 @@ async fn answer(
         answered = run::call(core, &service.standing, (slot, lease), request, exchange, deadline) => answered?,
         fault = exchange.refused() => return Err(fault),
     };
-    // The guest may make anything of a body that was refused; the caller shall know why.
-    if let Some(fault) = exchange.fault() {
+    // The guest may make anything of a body that was refused; the caller shall know why. And nothing of the answer is
+    // out yet if the guest failed when it had begun with it.
+    let failed = exchange.fault().cloned();
+    if let Some(fault) = failed.or_else(|| answered.claimant.stopped()) {
         answered.claimant.hang_up();
-        return Err(fault.clone());
+        return Err(fault);
     }
     Ok(answered)
 }

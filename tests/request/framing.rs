@@ -1,7 +1,7 @@
 //! An answer is framed as the guest says, and is well when it is whole: also where the connection asks for no more of
 //! the body than was promised, or for none.
 
-use crate::support::{Host, probe};
+use crate::support::{Host, guest, probe};
 
 #[tokio::test]
 async fn an_answer_that_keeps_its_promise_is_no_fault() {
@@ -36,6 +36,26 @@ async fn an_answer_whose_status_has_no_body_is_no_fault() {
             assert!(matches!(answer.status(), 204 | 304), "{answer:?}");
             assert_eq!(answer.text(), "");
             assert_eq!(host.logged(&answer).await.field("cause"), "");
+        }
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_short_answer_says_its_length_and_leaves_in_one_piece() {
+    let host = Host::with("a", guest("hello"))
+        .and("b", guest("hello-p3"))
+        .start()
+        .await;
+    for service in ["a", "b"] {
+        for mut connection in host.both().await {
+            // The second is answered by an instance that has rested.
+            for _ in 0..2 {
+                let answer = connection.get(&format!("/{service}")).await;
+                let length = answer.text().len().to_string();
+                assert_eq!(answer.header("content-length"), Some(length.as_str()));
+                assert_eq!(answer.header("transfer-encoding"), None);
+            }
         }
     }
     host.stop().await;

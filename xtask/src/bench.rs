@@ -60,10 +60,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     load::check()?;
     let scale = if options.quick { QUICK } else { FULL };
     guests::build()?;
-    let release = ["build", "--release", "--package", "skep", "--bin", "skep"];
-    command::run(cargo("", release).args(["--package", "xtask", "--bin", "xtask"]))?;
+    let packages = ["skep", "bare", "xtask"].map(|package| ["--package", package]);
+    command::run(cargo("", ["build", "--release", "--bins"]).args(packages.as_flattened()))?;
     let wasmtime = contender::install_wasmtime()?;
-    let bare = command::bench("skep", "bare")?;
+    let bare = root().join("target/release/bare");
     std::fs::create_dir_all(folder())?;
 
     let mut figures = Figures::default();

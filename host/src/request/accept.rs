@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::headers::Client;
 use super::slow::Unhurried;
 use crate::host::Core;
 
@@ -107,12 +108,13 @@ impl Acceptor {
 
     async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let timeouts = &self.core.config.timeouts;
-        let activity = Arc::new(Activity::default());
+        let activity = Activity::new();
+        let client = Arc::new(Client::of(peer));
         let service = service_fn(|request| {
             let busy = activity.enter();
-            let core = self.core.clone();
+            let (core, client) = (self.core.clone(), client.clone());
             async move {
-                Ok::<_, std::convert::Infallible>(super::serve(&core, request, peer, busy).await)
+                Ok::<_, std::convert::Infallible>(super::serve(&core, request, &client, busy).await)
             }
         });
         let builder = self.builder();
@@ -146,9 +148,8 @@ impl Acceptor {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
-            .timer(TokioTimer::new())
-            // Counts from the end of the answer before, silence included; `Activity::silence` bounds the first head.
-            .header_read_timeout(config.timeouts.header.max(config.timeouts.idle))
+            // `Activity::silence` bounds every head, with one timer for all.
+            .header_read_timeout(None)
             .max_buf_size(config.header_bytes_max.max(8192))
             .max_headers(config.headers_max);
         builder
@@ -175,10 +176,12 @@ impl Drop for Place {
 }
 
 /// What goes on on one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Activity {
+    opened: Instant,
     requests: AtomicUsize,
-    served: AtomicUsize,
+    /// When the last answer was over, in milliseconds after the connection was opened; 0 until there was one.
+    answered: AtomicU64,
 }
 
 /// Marks a connection as one that has a request, until the answer's last byte.
@@ -186,32 +189,49 @@ struct Activity {
 pub(crate) struct Busy(Arc<Activity>);
 
 impl Activity {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            opened: Instant::now(),
+            requests: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+        })
+    }
+
     fn enter(self: &Arc<Self>) -> Busy {
         self.requests.fetch_add(1, Relaxed);
         Busy(self.clone())
     }
 
-    /// Ends when the connection has had no request for too long: `first` for the first one, `between` for later ones.
+    /// Ends when the connection has had no request, or none whose head is whole, for too long: `first` for the first one,
+    /// `between` for later ones.
     async fn silence(&self, first: Duration, between: Duration) {
-        let mut seen = 0;
-        let mut until = Instant::now() + first;
+        // The first request may long be over when the first time passes.
+        let mut look = self.opened + first.min(between);
         loop {
-            // The first request may long be over when the first time passes.
-            sleep_until(until.min(Instant::now() + between)).await;
-            let served = self.served.load(Relaxed);
-            if self.requests.load(Relaxed) > 0 || served != seen {
-                seen = served;
-                until = Instant::now() + between;
-            } else if until <= Instant::now() {
+            sleep_until(look).await;
+            let now = Instant::now();
+            let over = match self.answered.load(Relaxed) {
+                0 => self.opened + first,
+                answered => self.opened + Duration::from_millis(answered) + between,
+            };
+            let has_request = self.requests.load(Relaxed) > 0;
+            if over <= now && !has_request {
                 return;
             }
+            look = if has_request {
+                now + between
+            } else {
+                over.min(now + between)
+            };
         }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.served.fetch_add(1, Relaxed);
+        let after = self.0.opened.elapsed().as_millis();
+        let after = u64::try_from(after).unwrap_or(u64::MAX).max(1);
+        self.0.answered.store(after, Relaxed);
         self.0.requests.fetch_sub(1, Relaxed);
     }
 }
@@ -226,7 +246,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_is_silent_after_the_first_time() {
-        let activity = Arc::new(Activity::default());
+        let activity = Activity::new();
         let start = Instant::now();
         activity.silence(FIRST, BETWEEN).await;
         assert_eq!(start.elapsed(), FIRST);
@@ -234,7 +254,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_however_long_is_no_silence_and_what_follows_it_is() {
-        let activity = Arc::new(Activity::default());
+        let activity = Activity::new();
         let mut silence = std::pin::pin!(activity.silence(FIRST, BETWEEN));
         let busy = activity.enter();
         assert!(silence.as_mut().now_or_never().is_none());
@@ -248,7 +268,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_a_request_the_first_time_counts_no_more_even_if_it_is_the_longer_one() {
-        let activity = Arc::new(Activity::default());
+        let activity = Activity::new();
         let mut silence = std::pin::pin!(activity.silence(BETWEEN, FIRST));
         assert!(silence.as_mut().now_or_never().is_none());
         let over = Instant::now();
@@ -256,7 +276,7 @@ mod tests {
         silence.await;
         assert!(over.elapsed() >= FIRST && over.elapsed() <= 2 * FIRST);
         let start = Instant::now();
-        Arc::new(Activity::default()).silence(BETWEEN, FIRST).await;
+        Activity::new().silence(BETWEEN, FIRST).await;
         assert_eq!(start.elapsed(), BETWEEN);
     }
 }

@@ -17,6 +17,9 @@ use super::exchange::Exchange;
 use super::run::instance::Claimant;
 use crate::fault::{Cause, Fault};
 
+use self::early::Early;
+
+pub(crate) mod early;
 mod unread;
 
 /// How often what waits looks whether the instance that it waits for was stopped: nothing wakes it for that, so that
@@ -200,7 +203,7 @@ pub(crate) struct Cut(Fault);
 
 /// A guest's answer on its way out.
 pub(crate) struct Outgoing {
-    body: WasiBody,
+    body: Early,
     exchange: Arc<Exchange>,
     claimant: Option<Claimant>,
     patience: Patience,
@@ -214,7 +217,7 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// Sends `body` for as long as it makes progress; `multiplexed` if the connection carries other answers as well.
     pub(crate) fn boxed(
-        body: WasiBody,
+        body: Early,
         promised: Option<u64>,
         exchange: Arc<Exchange>,
         claimant: Claimant,
@@ -244,9 +247,7 @@ impl Outgoing {
         self.fail(fault.clone());
         self.exchange.over(self.bytes);
         self.cut = Some(fault);
-        self.body = http_body_util::Empty::new()
-            .map_err(|never| match never {})
-            .boxed_unsync();
+        self.body = Early::empty();
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
@@ -282,10 +283,14 @@ impl Outgoing {
         self.claimant.as_ref()?.stopped()
     }
 
+    fn failure(&self) -> Option<Fault> {
+        self.exchange.fault().cloned().or_else(|| self.stopped())
+    }
+
     /// The guest's stream has ended: that is the end of the answer unless the guest was stopped, or has not sent what
     /// it promised.
     fn end(&mut self) -> Result<(), Fault> {
-        if let Some(fault) = self.exchange.fault().cloned().or_else(|| self.stopped()) {
+        if let Some(fault) = self.failure() {
             return Err(fault);
         }
         if let Some(promised) = self.promised.filter(|promised| self.bytes < *promised) {
@@ -357,10 +362,14 @@ impl Body for Outgoing {
 
     fn is_end_stream(&self) -> bool {
         let kept = self.promised.is_none_or(|promised| self.bytes == promised);
-        self.body.is_end_stream() && kept && self.exchange.fault().is_none()
+        self.body.is_end_stream() && kept && self.failure().is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
+        // A connection asks for no more than this: it must not take what a stopped guest has sent for all.
+        if self.failure().is_some() {
+            return SizeHint::default();
+        }
         self.body.size_hint()
     }
 }

@@ -1,11 +1,10 @@
 //! From a request to a service, and to the request that the service sees.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::header::{self, HeaderMap};
+use http::uri::{self, Authority, PathAndQuery, Scheme, Uri};
 use http::{Method, Request, Version, request::Parts};
 use hyper::body::Incoming as HyperBody;
 use skep_policy::routes::{Found, strip_prefix};
@@ -13,39 +12,15 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::body::Incoming;
 use super::exchange::Exchange;
+use super::headers::Client;
 use crate::fault::{Cause, Fault};
 use crate::registry::{Service, Snapshot};
 
-/// What proxies say of a connection and this host does not; from a client it could be anything.
-const CLAIMS: [HeaderName; 4] = [
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-ssl"),
-];
-/// Headers about one connection, which no proxy passes on (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHORIZATION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-/// The id under which a request is logged; taken from the client if it is sensible, else made.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const REQUEST_ID_BYTES_MAX: usize = 128;
-
 /// Where a request goes.
-pub(crate) struct Route {
-    pub(crate) service: Arc<Service>,
+pub(crate) struct Route<'a> {
+    pub(crate) service: &'a Arc<Service>,
     /// What the service does not see of the path.
-    prefix: String,
+    prefix: &'a str,
     authority: Authority,
 }
 
@@ -53,7 +28,10 @@ pub(crate) struct Route {
 ///
 /// # Errors
 /// [`Cause::MalformedRequest`], [`Cause::NoRoute`] or [`Cause::WrongMethod`].
-pub(crate) fn route<B>(snapshot: &Snapshot, request: &Request<B>) -> Result<Route, Fault> {
+pub(crate) fn route<'a, B>(
+    snapshot: &'a Snapshot,
+    request: &Request<B>,
+) -> Result<Route<'a>, Fault> {
     let authority = authority(request)?;
     let path = request.uri().path();
     if !path.starts_with('/') {
@@ -67,8 +45,8 @@ pub(crate) fn route<B>(snapshot: &Snapshot, request: &Request<B>) -> Result<Rout
         .find(authority.as_str(), path, request.method().as_str())
     {
         Found::Match { value, prefix } => Ok(Route {
-            service: value.clone(),
-            prefix: prefix.into(),
+            service: value,
+            prefix,
             authority,
         }),
         Found::WrongMethod { allow } => Err(Fault::wrong_method(&allow)),
@@ -113,7 +91,7 @@ fn has_sound_port(authority: &Authority) -> bool {
 
 /// What the edge knows about a request.
 pub(crate) struct Edge<'a> {
-    pub(crate) peer: SocketAddr,
+    pub(crate) client: &'a Client,
     pub(crate) exchange: &'a Arc<Exchange>,
     pub(crate) body_idle: Duration,
 }
@@ -124,7 +102,7 @@ pub(crate) struct Edge<'a> {
 /// [`Cause::BodyTooLarge`] when the request says so itself; [`Cause::MalformedRequest`].
 pub(crate) fn prepare(
     request: Request<HyperBody>,
-    route: &Route,
+    route: &Route<'_>,
     edge: &Edge<'_>,
 ) -> Result<Request<WasiBody>, Fault> {
     let (mut parts, body) = request.into_parts();
@@ -135,8 +113,10 @@ pub(crate) fn prepare(
             format!("the body has {length} bytes; [limits] body allows {limit}"),
         ));
     }
-    remove_hop_by_hop(&mut parts.headers);
-    add_forwarded(&mut parts.headers, route, edge)?;
+    let host = route.authority.as_str();
+    edge.client
+        .introduce(&mut parts.headers, host, route.prefix);
+    edge.exchange.id.insert(&mut parts.headers);
     parts.uri = inner_uri(&parts, route)?;
     let body = Incoming::boxed(body, limit, edge.body_idle, edge.exchange);
     Ok(Request::from_parts(parts, body))
@@ -151,66 +131,8 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
         .ok()
 }
 
-/// Removes what concerns the connection alone, and what the Connection header names.
-pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
-    // The one value of TE that concerns the service: whether trailers are welcome.
-    let trailers = headers.get_all(header::TE).iter().any(|value| {
-        value.to_str().is_ok_and(|value| {
-            value
-                .split(',')
-                .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
-        })
-    });
-    headers.remove(header::TE);
-    if trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-}
-
-/// Says who sent the request and where to. What the client says of that itself is dropped: it could be anything.
-fn add_forwarded(headers: &mut HeaderMap, route: &Route, edge: &Edge<'_>) -> Result<(), Fault> {
-    let value = |text: &str| {
-        HeaderValue::try_from(text).map_err(|error| Fault::new(Cause::MalformedRequest, error))
-    };
-    let ip = edge.peer.ip().to_canonical();
-    let host = route.authority.as_str();
-    let node = if ip.is_ipv6() {
-        format!("\"[{ip}]\"")
-    } else {
-        ip.to_string()
-    };
-    headers.insert(
-        header::FORWARDED,
-        value(&format!("for={node};host=\"{host}\";proto=http"))?,
-    );
-    for claim in CLAIMS {
-        headers.remove(claim);
-    }
-    // One host for all who read the request: the one that it was routed by (RFC 9112, 3.2.2).
-    headers.insert(header::HOST, value(host)?);
-    headers.insert(FORWARDED_FOR, value(&ip.to_string())?);
-    headers.insert(FORWARDED_HOST, value(host)?);
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    headers.remove(FORWARDED_PREFIX);
-    if !route.prefix.is_empty() {
-        headers.insert(FORWARDED_PREFIX, value(&route.prefix)?);
-    }
-    headers.insert(REQUEST_ID, value(&edge.exchange.id)?);
-    Ok(())
-}
-
-fn inner_uri(parts: &Parts, route: &Route) -> Result<Uri, Fault> {
-    let path = strip_prefix(parts.uri.path(), &route.prefix);
+fn inner_uri(parts: &Parts, route: &Route<'_>) -> Result<Uri, Fault> {
+    let path = strip_prefix(parts.uri.path(), route.prefix);
     let malformed =
         |error: &dyn std::fmt::Display| Fault::new(Cause::MalformedRequest, error.to_string());
     let path_and_query: PathAndQuery = match (parts.uri.query(), parts.uri.path_and_query()) {
@@ -220,19 +142,11 @@ fn inner_uri(parts: &Parts, route: &Route) -> Result<Uri, Fault> {
             .parse()
             .map_err(|error| malformed(&error))?,
     };
-    Uri::builder()
-        .scheme(Scheme::HTTP)
-        .authority(route.authority.clone())
-        .path_and_query(path_and_query)
-        .build()
-        .map_err(|error| malformed(&error))
-}
-
-/// The client's request id if it is short and plain.
-pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
-    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
-    ((1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(plain)).then_some(id)
+    let mut inner = uri::Parts::default();
+    inner.scheme = Some(Scheme::HTTP);
+    inner.authority = Some(route.authority.clone());
+    inner.path_and_query = Some(path_and_query);
+    Uri::from_parts(inner).map_err(|error| malformed(&error))
 }
 
 /// Whether the answer to `method` has no body whatever the service sends.
@@ -242,6 +156,8 @@ pub(crate) fn answers_without_body(method: &Method) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn request(target: &str, hosts: &[&'static str]) -> Request<()> {
@@ -288,73 +204,5 @@ mod tests {
         let mut old = request("/", &[]);
         *old.version_mut() = Version::HTTP_10;
         assert_eq!(authority(&old).unwrap(), "localhost");
-    }
-
-    #[test]
-    fn headers_of_the_connection_go_and_all_others_stay() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "close, X-Named"),
-            ("connection", "x-named-too,,  "),
-            ("x-named", "1"),
-            ("x-named-too", "1"),
-            ("keep-alive", "timeout=1"),
-            ("proxy-connection", "close"),
-            ("proxy-authorization", "Basic x"),
-            ("transfer-encoding", "chunked"),
-            ("upgrade", "websocket"),
-            ("http2-settings", "AA"),
-            ("te", "gzip;q=0.5, Trailers"),
-            ("x-kept", "1"),
-            ("x-kept", "2"),
-            ("trailer", "x-sum"),
-        ] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        remove_hop_by_hop(&mut headers);
-        let mut left: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-            .collect();
-        left.sort_unstable();
-        let expected = [
-            ("te", "trailers"),
-            ("trailer", "x-sum"),
-            ("x-kept", "1"),
-            ("x-kept", "2"),
-        ];
-        assert_eq!(left, expected);
-    }
-
-    #[test]
-    fn te_goes_unless_it_welcomes_trailers() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::TE, HeaderValue::from_static("gzip"));
-        remove_hop_by_hop(&mut headers);
-        assert!(headers.is_empty());
-    }
-
-    #[test]
-    fn a_request_id_is_short_and_plain() {
-        let longest = "x".repeat(REQUEST_ID_BYTES_MAX);
-        let too_long = "x".repeat(REQUEST_ID_BYTES_MAX + 1);
-        for (id, kept) in [
-            ("a", true),
-            ("0af7-1_2.3:4/5+6=", true),
-            (&longest, true),
-            (&too_long, false),
-            ("", false),
-            ("two words", false),
-            ("a\"", false),
-            ("a\tb", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(REQUEST_ID, HeaderValue::try_from(id).unwrap());
-            assert_eq!(request_id(&headers), kept.then_some(id), "{id:?}");
-        }
-        let mut headers = HeaderMap::new();
-        assert_eq!(request_id(&headers), None);
-        headers.insert(REQUEST_ID, HeaderValue::from_bytes(b"\xff").unwrap());
-        assert_eq!(request_id(&headers), None);
     }
 }

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::accept::Busy;
+use super::headers::RequestId;
 use crate::fault::{Blame, Cause, Fault};
 use crate::host::Core;
 use crate::registry::{Revision, Service};
@@ -16,8 +18,8 @@ use crate::telemetry::traffic::HostTraffic;
 /// What is known of a request from its arrival to its last byte. Logged once, when the last holder lets go.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    pub(crate) id: String,
-    started: Instant,
+    pub(crate) id: RequestId,
+    pub(crate) started: Instant,
     method: Method,
     path: String,
     log: bool,
@@ -43,7 +45,7 @@ struct Sent {
 impl Exchange {
     pub(crate) fn new(
         core: &Core,
-        id: String,
+        id: RequestId,
         method: Method,
         path: &str,
         busy: Busy,
@@ -72,7 +74,7 @@ impl Exchange {
     #[cfg(test)]
     pub(crate) fn of_nobody() -> Arc<Self> {
         Arc::new(Self {
-            id: "test".to_owned(),
+            id: RequestId::of_nobody(),
             started: Instant::now(),
             method: Method::GET,
             path: String::new(),
@@ -120,7 +122,7 @@ impl Exchange {
         self.failed(fault.clone());
         if let (true, Some(service)) = (self.sent().over, self.routed()) {
             let revision = self.revision.get().map_or(0, |revision| revision.number);
-            late(service, revision, &self.id, fault);
+            late(service, revision, self.id.as_str(), fault);
         }
     }
 

@@ -4,9 +4,7 @@
 //! a time, a part of that request's task until it has answered. Requests reach it as `Job`s. The request's side enforces
 //! the wall-clock deadline from outside the store, since a computing guest keeps the store from being polled.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use tokio::runtime::Handle;
@@ -17,11 +15,15 @@ use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi_http::{FieldMapError, WasiBody};
 
-use self::instance::{Claimant, Instance, Queue, Seat};
+use self::attend::{Attended, Guest, Hold};
+use self::instance::{Claimant, Instance, Seat};
 use self::instances::Reach;
+use self::lull::Watched;
 use self::meter::{Meter, Metered};
+use self::queue::Queue;
 use self::state::State;
 use super::body;
+use super::body::early::Early;
 use super::exchange::Exchange;
 use super::gate::Slot;
 use crate::capability::egress::Egress;
@@ -35,13 +37,16 @@ use crate::registry::{Lease, Revision, Standing};
 
 pub use self::probe::probe;
 
+mod attend;
 mod command;
 mod http_02;
 mod http_03;
 pub(crate) mod instance;
 pub(crate) mod instances;
+pub(crate) mod lull;
 mod meter;
 mod probe;
+mod queue;
 pub mod state;
 
 /// A linked component: all that is needed to instantiate it.
@@ -101,7 +106,7 @@ pub(crate) struct Job {
 
 /// A guest's answer, and the hold on the instance that still sends its body.
 pub(crate) struct Answered {
-    pub(crate) response: Response<WasiBody>,
+    pub(crate) response: Response<Early>,
     pub(crate) claimant: Claimant,
 }
 
@@ -127,9 +132,11 @@ pub(crate) async fn call(
         guards: (slot, lease),
     }));
     let (claimant, guest) = place(core, standing, revision, &mut job, deadline).await?;
+    let instance = claimant.instance.clone();
     // Dropped after the guest, which is put down with it if need be.
     let hold = Hold(Some(claimant));
-    match timeout_at(deadline, Attended { guest, answer }).await {
+    let answered = attend::begun(Attended { guest, answer }, &instance);
+    match timeout_at(deadline, answered).await {
         Ok(Ok(answer)) => {
             let claimant = hold.keep()?;
             match answer {
@@ -203,71 +210,6 @@ async fn wait(
     }
 }
 
-/// An answer, and the guest that works on it if that is polled here: in its request's own task, so that no other has
-/// to be woken. What the guest does after its answer it does in a task of its own. Dropped, it puts the guest down.
-struct Attended {
-    guest: Option<Guest>,
-    answer: oneshot::Receiver<Answer>,
-}
-
-/// An instance that has no task yet.
-struct Guest {
-    life: Metered,
-    instance: Arc<Instance>,
-}
-
-impl Guest {
-    /// Goes on in a task of its own.
-    fn go(self) {
-        let task = tokio::spawn(self.life);
-        self.instance.started(task.abort_handle());
-    }
-}
-
-impl Future for Attended {
-    type Output = Result<Answer, oneshot::error::RecvError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let is_over = |guest: &mut Guest| Pin::new(&mut guest.life).poll(cx).is_ready();
-        self.guest.take_if(is_over);
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
-        if let Some(guest) = self.guest.take() {
-            guest.go();
-        }
-        Poll::Ready(answer)
-    }
-}
-
-/// Abandons the request's place in its instance unless it is kept: at the deadline, and when the caller is gone.
-struct Hold(Option<Claimant>);
-
-impl Hold {
-    fn keep(mut self) -> Result<Claimant, Fault> {
-        self.0.take().ok_or_else(|| Cause::HostFailed.into())
-    }
-
-    fn fault(&self) -> Fault {
-        let ended = self
-            .0
-            .as_ref()
-            .and_then(|claimant| claimant.instance.fault());
-        ended.unwrap_or_else(|| {
-            Fault::new(
-                Cause::HostFailed,
-                "the instance's task ended without a word; see the log for a panic",
-            )
-        })
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if let Some(claimant) = self.0.take() {
-            claimant.abandon();
-        }
-    }
-}
-
 /// Starts an instance whose first request is `job`. One that serves others at the same time has its own task, one that
 /// works for this request alone is given back.
 fn start(
@@ -291,7 +233,7 @@ fn start(
         meter: meter.clone(),
         claim,
     };
-    let future = Box::pin(life.live(job, queue));
+    let future = Watched::new(Box::pin(life.live(job, queue)));
     let busy = instance.clone();
     let life = Metered::new(busy_lane(core), meter, future, move || {
         of_revision.instances.moves(&busy);

@@ -10,11 +10,11 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
 use tokio::time::timeout;
-use wasmtime_wasi_http::WasiBody;
 
+use super::body::early::Early;
 use super::body::{Outgoing, OutgoingBody};
-use super::dispatch::{REQUEST_ID, remove_hop_by_hop};
 use super::exchange::Exchange;
+use super::headers::remove_hop_by_hop;
 use super::run::Answered;
 use super::run::instance::Claimant;
 use crate::fault::{Cause, Fault};
@@ -50,7 +50,7 @@ pub(crate) fn guest(
     };
     remove_hop_by_hop(&mut parts.headers);
     parts.headers.remove(header::TE);
-    insert_request_id(&mut parts.headers, exchange);
+    exchange.id.insert(&mut parts.headers);
     exchange.head(parts.status);
     let status_without_body = matches!(
         parts.status,
@@ -77,7 +77,7 @@ pub(crate) fn guest(
 }
 
 /// Lets a guest write a body that nobody gets, as if somebody did.
-async fn discard(mut body: WasiBody, claimant: Claimant, body_idle: Duration) {
+async fn discard(mut body: Early, claimant: Claimant, body_idle: Duration) {
     while let Ok(Some(Ok(_))) = timeout(body_idle, body.frame()).await {}
     claimant.release();
 }
@@ -127,7 +127,7 @@ pub(crate) fn fault(
         title: cause.title(),
         status: cause.status().as_u16(),
         service: exchange.service(),
-        request_id: &exchange.id,
+        request_id: exchange.id.as_str(),
     };
     // Plain strings and a number: this can't fail.
     let body = Bytes::from(serde_json::to_vec(&problem).unwrap_or_default());
@@ -153,7 +153,7 @@ pub(crate) fn fault(
         // The rest of the body is not read, so the connection can't be used again.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    insert_request_id(headers, exchange);
+    exchange.id.insert(headers);
     exchange.failed(fault);
     exchange.head(cause.status());
     exchange.over(body.len() as u64);
@@ -167,12 +167,6 @@ pub(crate) fn fault(
 
 fn empty() -> OutgoingBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
-}
-
-fn insert_request_id(headers: &mut http::HeaderMap, exchange: &Exchange) {
-    if let Ok(id) = HeaderValue::try_from(exchange.id.as_str()) {
-        headers.insert(REQUEST_ID, id);
-    }
 }
 
 #[cfg(test)]
@@ -222,7 +216,7 @@ mod tests {
             assert_eq!(response.status(), cause.status());
             let headers = response.headers().clone();
             assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
-            assert_eq!(headers[REQUEST_ID], "test");
+            assert_eq!(headers["x-request-id"], "test");
             let retry = headers.contains_key(header::RETRY_AFTER);
             assert_eq!(retry, cause.retry_after().is_some());
             let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream;
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use wasmtime_wasi_http::WasiBody;
 
+use super::early::Early;
 use super::{Incoming, Outgoing};
 use crate::fault::{Cause, Fault};
 use crate::request::exchange::Exchange;
@@ -61,6 +62,64 @@ async fn a_body_that_is_silent_for_too_long_is_refused() {
     assert_eq!(exchange.refused().await.cause, Cause::BodyTimeout);
 }
 
+/// The beginning of a body, as far as it comes at once.
+async fn begun(parts: &[&'static str], ends: bool) -> Early {
+    let mut early = Early::of(body(parts, ends));
+    tokio::select! {
+        biased;
+        () = early.begin() => {}
+        () = std::future::ready(()) => {}
+    }
+    early
+}
+
+#[tokio::test]
+async fn a_body_that_is_all_there_says_how_long_it_is() {
+    let whole = begun(&["ab", "cde"], true).await;
+    assert_eq!(whole.size_hint().exact(), Some(5));
+    assert!(!whole.is_end_stream());
+    assert_eq!(whole.collect().await.unwrap().to_bytes(), "abcde");
+
+    let nothing = begun(&[], true).await;
+    assert!(nothing.is_end_stream() && nothing.size_hint().exact() == Some(0));
+
+    let mut unfinished = begun(&["ab", "cde"], false).await;
+    assert_eq!(unfinished.size_hint().exact(), None);
+    assert_eq!(unfinished.size_hint().lower(), 5);
+    for expected in ["ab", "cde"] {
+        let frame = unfinished.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), expected);
+    }
+    assert!(futures::poll!(unfinished.frame()).is_pending());
+}
+
+#[tokio::test]
+async fn a_body_with_trailers_does_not_say_how_long_it_is() {
+    let frames = [
+        Ok(Frame::data(Bytes::from_static(b"ab"))),
+        Ok(Frame::trailers(http::HeaderMap::new())),
+    ];
+    let mut early = Early::of(StreamBody::new(stream::iter(frames)).boxed_unsync());
+    early.begin().await;
+    assert_eq!(early.size_hint().exact(), None);
+    assert!(early.frame().await.unwrap().unwrap().is_data());
+    assert!(early.frame().await.unwrap().unwrap().is_trailers());
+    assert!(early.frame().await.is_none() && early.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn what_a_stopped_guest_has_sent_is_never_all_even_if_its_end_is_there() {
+    for parts in [&["ab"][..], &[]] {
+        let exchange = Exchange::of_nobody();
+        let (_seat, claimant) = alone();
+        claimant.instance.ends(Cause::CpuDeadline.into());
+        let sent = begun(parts, true).await;
+        let sent = Outgoing::boxed(sent, None, exchange, claimant, IDLE, false);
+        assert_eq!(sent.size_hint().exact(), None);
+        assert!(!sent.is_end_stream());
+    }
+}
+
 /// Sends an answer: the bytes that came out, and why it was cut.
 async fn send(
     body: WasiBody,
@@ -73,7 +132,14 @@ async fn send(
     if let Some(fault) = stopped {
         instance.ends(fault);
     }
-    let mut sent = Outgoing::boxed(body, promised, exchange.clone(), claimant, IDLE, false);
+    let mut sent = Outgoing::boxed(
+        Early::of(body),
+        promised,
+        exchange.clone(),
+        claimant,
+        IDLE,
+        false,
+    );
     let mut bytes = Vec::new();
     let mut cut = false;
     while let Some(frame) = sent.frame().await {
@@ -125,7 +191,14 @@ async fn an_answer_that_stops_because_the_request_does_is_the_callers_doing() {
     let mut request = incoming(&[], false, 5, &exchange);
     let (_seat, claimant) = alone();
     let answer = body(&["ab"], false);
-    let mut sent = Outgoing::boxed(answer, None, exchange.clone(), claimant, IDLE, false);
+    let mut sent = Outgoing::boxed(
+        Early::of(answer),
+        None,
+        exchange.clone(),
+        claimant,
+        IDLE,
+        false,
+    );
     assert!(sent.frame().await.unwrap().is_ok());
     let (first, _) = futures::join!(sent.frame(), request.frame());
     assert!(first.unwrap().is_err());
@@ -139,7 +212,14 @@ async fn an_answer_that_nobody_asks_for_is_given_up_unless_it_is_the_guest_that_
         let (_seat, claimant) = alone();
         let parts = if asked { &["ab"][..] } else { &["ab", "cd"] };
         let answer = body(parts, false);
-        let mut sent = Outgoing::boxed(answer, None, exchange.clone(), claimant, 3 * IDLE, true);
+        let mut sent = Outgoing::boxed(
+            Early::of(answer),
+            None,
+            exchange.clone(),
+            claimant,
+            3 * IDLE,
+            true,
+        );
         assert!(sent.frame().await.unwrap().is_ok());
         if asked {
             let mut next = sent.frame();
@@ -166,7 +246,7 @@ async fn an_answer_that_a_connection_drops_is_the_callers_doing_unless_all_of_it
         let exchange = Exchange::of_nobody();
         let (_seat, claimant) = alone();
         let mut sent = Outgoing::boxed(
-            body(&["abcd"], false),
+            Early::of(body(&["abcd"], false)),
             promised,
             exchange.clone(),
             claimant,

@@ -12,7 +12,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 
-use super::instance::{Ending, Queue};
+use super::instance::Ending;
+use super::queue::Queue;
 use super::state::{self, State};
 use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};
@@ -44,11 +45,14 @@ pub(super) async fn live(life: &Life, pre: &ProxyPre<State>, first: Box<Job>, mu
         if !life.stays_open() {
             close(life, &mut queue);
         }
-        next = match timeout(IDLE_MAX, queue.recv()).await {
+        if queue.is_over() {
+            break;
+        }
+        next = match timeout(IDLE_MAX, queue.next()).await {
             Ok(next) => next,
             Err(_) => {
                 close(life, &mut queue);
-                queue.recv().await
+                queue.next().await
             }
         };
         life.grant(true);

@@ -15,7 +15,8 @@ use wasmtime_wasi_http::p3::Request;
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use super::http_02::{IDLE_MAX, close};
-use super::instance::{Ending, Queue};
+use super::instance::Ending;
+use super::queue::Queue;
 use super::state::{self, State};
 use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};
@@ -74,7 +75,7 @@ async fn take_jobs(
         if !life.stays_open() {
             close(life, queue);
         }
-        if running.is_empty() && queue.is_closed() && queue.is_empty() {
+        if running.is_empty() && queue.is_over() {
             break;
         }
         tokio::select! {
@@ -83,7 +84,7 @@ async fn take_jobs(
                 served?;
                 idle_until = Instant::now() + IDLE_MAX;
             }
-            Some(job) = queue.recv() => {
+            Some(job) = queue.next() => {
                 life.grant(running.is_empty());
                 accessor.with(|access| state::rearm(access));
                 running.push(serve(accessor, service, job, inside));

@@ -6,22 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
-use super::Job;
 use super::instances::Reuse;
+use super::lull::Lull;
+use super::queue::{self, Entrance, Queue};
 use crate::fault::{Cause, Fault};
-
-/// The requests of an instance that it has not begun with.
-pub(crate) type Queue = mpsc::UnboundedReceiver<Box<Job>>;
 
 /// The host's handle on one instance, whose task owns the store.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    /// Boxed: a queue has room for many from its start.
-    pub(super) jobs: mpsc::UnboundedSender<Box<Job>>,
+    pub(super) entrance: Entrance,
     /// The lane that it lives on: elsewhere a request and its answer have to wake another thread.
     pub(super) lane: ThreadId,
     requests_max: u32,
@@ -29,6 +26,8 @@ pub(crate) struct Instance {
     load: Mutex<Load>,
     abort: OnceLock<AbortHandle>,
     freed: Arc<Freed>,
+    /// Set when it has a task.
+    lull: OnceLock<Arc<Lull>>,
     /// Why the instance ended, set before its store is dropped.
     end: OnceLock<Fault>,
 }
@@ -150,15 +149,16 @@ impl Drop for Ending {
 impl Instance {
     /// An instance on this thread's lane, with a seat for its first request, and the queue of those that follow.
     pub(super) fn create(reuse: Reuse, freed: Arc<Freed>) -> (Seat, Claimant, Queue) {
-        let (jobs, queue) = mpsc::unbounded_channel();
+        let (entrance, queue) = queue::of_requests(reuse.requests);
         let instance = Arc::new(Self {
-            jobs,
+            entrance,
             lane: thread::current().id(),
             requests_max: reuse.requests,
             exclusive: reuse.at_once == 1,
             load: Mutex::default(),
             abort: OnceLock::new(),
             freed,
+            lull: OnceLock::new(),
             end: OnceLock::new(),
         });
         let (seat, claimant) = instance.seat(&mut instance.load());
@@ -191,6 +191,18 @@ impl Instance {
                 self.put_down(&mut load);
             }
             self.put_down_if_useless(&mut load);
+        }
+    }
+
+    /// What its task tells of its rests.
+    pub(super) fn says_when_it_rests(&self) -> Arc<Lull> {
+        self.lull.get_or_init(Lull::new).clone()
+    }
+
+    /// Ends when the instance has nothing to do for now.
+    pub(crate) async fn rests(&self) {
+        if let Some(lull) = self.lull.get() {
+            lull.came().await;
         }
     }
 

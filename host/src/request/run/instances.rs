@@ -7,8 +7,9 @@ use std::sync::atomic::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::instance::{Claimant, Freed, Instance, Queue, Seat, Waiting};
+use super::instance::{Claimant, Freed, Instance, Seat, Waiting};
 use super::meter::Meter;
+use super::queue::Queue;
 use super::{Job, Program};
 use crate::config::ServiceConfig;
 
@@ -96,11 +97,10 @@ impl Instances {
                 return None;
             };
             offered.seat = Some(seat);
-            let Err(refused) = claimant.instance.jobs.send(offered) else {
+            let Err(mut refused) = claimant.instance.entrance.send(offered) else {
                 return Some(claimant);
             };
             self.close(&claimant.instance);
-            let mut refused = refused.0;
             refused.seat = None;
             *job = Some(refused);
         }
@@ -152,8 +152,10 @@ impl Instances {
     /// Takes the instance out of those that may get more requests.
     pub(crate) fn close(&self, instance: &Arc<Instance>) {
         instance.shut();
-        let mut open = self.open();
-        open.instances.retain(|other| !Arc::ptr_eq(other, instance));
+        if self.reuse.requests > 1 {
+            let mut open = self.open();
+            open.instances.retain(|other| !Arc::ptr_eq(other, instance));
+        }
     }
 
     /// Ends every instance that has nothing to do.

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi::WasiCtxBuilder;
 
+use super::lull::Watched;
 use super::meter::{Meter, Metered};
 use super::{Program, busy_lane, classify, store};
 use crate::fault::{Cause, Fault};
@@ -38,7 +39,7 @@ pub async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Faul
             drop(done.send(result));
         })
     };
-    let metered = Metered::new(busy_lane(core), meter, future, || {});
+    let metered = Metered::new(busy_lane(core), meter, Watched::new(future), || {});
     let _task = AbortOnDropHandle::new(tokio::spawn(metered));
     match tokio::time::timeout(timeout, outcome).await {
         Ok(Ok(result)) => result,

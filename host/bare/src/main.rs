@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use http_body_util::BodyExt as _;
 use hyper::Response;
 use hyper::body::Incoming;
@@ -91,11 +91,9 @@ struct Guest {
 }
 
 fn main() -> anyhow::Result<()> {
-    // What cargo adds for benches says nothing here.
-    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let mut args = std::env::args().skip(1);
     let (Some(port), Some(component)) = (args.next(), args.next()) else {
-        // `cargo test --benches` and the like: nothing to serve.
-        return Ok(());
+        bail!("usage: bare PORT COMPONENT, or bare compile COMPONENT");
     };
     if port == "compile" {
         let component = std::fs::read(component)?;

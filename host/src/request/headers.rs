@@ -1,0 +1,287 @@
+//! Headers that are the host's: about one connection, about where a request comes from, and its id.
+
+use std::net::SocketAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::host::RequestIds;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Whether a header is about one connection, so that no proxy passes it on (RFC 9110, 7.6.1).
+fn is_of_connection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
+
+/// Whether a header is what proxies say of a connection and this host does not; from a client it could be anything.
+fn is_claim(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "x-real-ip"
+            | "x-forwarded-port"
+            | "x-forwarded-server"
+            | "x-forwarded-ssl"
+            | "x-forwarded-prefix"
+    )
+}
+
+/// Removes what concerns the connection alone, and what the Connection header names.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    remove(headers, is_of_connection);
+}
+
+fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
+    let mut unwanted: Vec<HeaderName> = Vec::new();
+    let mut has_te = false;
+    // One pass over what is there: most requests have nothing to remove, and looking for each name costs a hash.
+    for name in headers.keys() {
+        has_te |= name == header::TE;
+        if is_unwanted(name) {
+            unwanted.push(name.clone());
+        }
+    }
+    if unwanted.contains(&header::CONNECTION) {
+        let named = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok());
+        unwanted.extend(named);
+    }
+    // The one value of TE that concerns the service: whether trailers are welcome.
+    let trailers = has_te && headers.get_all(header::TE).iter().any(welcomes_trailers);
+    if has_te {
+        unwanted.push(header::TE);
+    }
+    for name in unwanted {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+fn welcomes_trailers(te: &HeaderValue) -> bool {
+    let mut codings = te.to_str().unwrap_or_default().split(',');
+    codings.any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Who is at the other end of a connection, as headers say it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// The value of `x-forwarded-for`.
+    address: HeaderValue,
+    /// What `forwarded` begins with.
+    node: String,
+}
+
+impl Client {
+    pub(crate) fn of(peer: SocketAddr) -> Self {
+        let ip = peer.ip().to_canonical();
+        let node = if ip.is_ipv6() {
+            format!("for=\"[{ip}]\"")
+        } else {
+            format!("for={ip}")
+        };
+        Self {
+            address: value(ip.to_string()),
+            node,
+        }
+    }
+
+    /// Replaces what the request says of where it comes from, which could be anything, by what is known: that it was
+    /// sent to `host` and came to a service without the first `prefix` of its path. `host` is printable ASCII without
+    /// quotes.
+    pub(crate) fn introduce(&self, headers: &mut HeaderMap, host: &str, prefix: &str) {
+        remove(headers, |name| is_of_connection(name) || is_claim(name));
+        let forwarded = format!("{};host=\"{host}\";proto=http", self.node);
+        headers.insert(header::FORWARDED, value(forwarded));
+        headers.insert(FORWARDED_FOR, self.address.clone());
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        if !prefix.is_empty() {
+            headers.insert(FORWARDED_PREFIX, value(prefix.to_owned()));
+        }
+        // One host for all who read the request: the one that it was routed by (RFC 9112, 3.2.2).
+        let host = match headers.get(header::HOST) {
+            Some(same) if same.as_bytes() == host.as_bytes() => same.clone(),
+            _ => {
+                let host = value(host.to_owned());
+                headers.insert(header::HOST, host.clone());
+                host
+            }
+        };
+        headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// A value of what is known to be printable ASCII.
+fn value(text: String) -> HeaderValue {
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// The id under which a request is logged: short and plain.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The client's if it is sensible, else a new one.
+    pub(crate) fn of(headers: &HeaderMap, ids: &RequestIds) -> Self {
+        Self::given(headers).unwrap_or_else(|| Self(value(ids.next())))
+    }
+
+    fn given(headers: &HeaderMap) -> Option<Self> {
+        let id = headers.get(REQUEST_ID)?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+        let is_sensible =
+            (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(plain);
+        is_sensible.then(|| Self(id.clone()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // Plain since it was made.
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// Says it in the headers of the request or of its answer.
+    pub(crate) fn insert(&self, headers: &mut HeaderMap) {
+        headers.insert(REQUEST_ID, self.0.clone());
+    }
+
+    /// Of a request that no host knows of.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        Self(HeaderValue::from_static("test"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_the_connection_go_and_all_others_stay() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Named"),
+            ("connection", "x-named-too,,  "),
+            ("x-named", "1"),
+            ("x-named-too", "1"),
+            ("keep-alive", "timeout=1"),
+            ("proxy-connection", "close"),
+            ("proxy-authorization", "Basic x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("http2-settings", "AA"),
+            ("te", "gzip;q=0.5, Trailers"),
+            ("x-kept", "1"),
+            ("x-kept", "2"),
+            ("trailer", "x-sum"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        remove_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        left.sort_unstable();
+        let expected = [
+            ("te", "trailers"),
+            ("trailer", "x-sum"),
+            ("x-kept", "1"),
+            ("x-kept", "2"),
+        ];
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn te_goes_unless_it_welcomes_trailers() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::TE, HeaderValue::from_static("gzip"));
+        remove_hop_by_hop(&mut headers);
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn a_request_comes_from_whom_the_connection_says() {
+        for (peer, address, node) in [
+            ("192.0.2.1:80", "192.0.2.1", "for=192.0.2.1"),
+            ("[::ffff:192.0.2.1]:80", "192.0.2.1", "for=192.0.2.1"),
+            ("[2001:db8::1]:80", "2001:db8::1", "for=\"[2001:db8::1]\""),
+        ] {
+            let mut headers = HeaderMap::new();
+            let claimed = [
+                "forwarded",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-prefix",
+                "x-forwarded-port",
+                "x-forwarded-server",
+                "x-forwarded-ssl",
+                "x-real-ip",
+                "host",
+            ];
+            for name in claimed {
+                headers.append(name, HeaderValue::from_static("claimed"));
+                headers.append(name, HeaderValue::from_static("twice"));
+            }
+            Client::of(peer.parse().unwrap()).introduce(&mut headers, "here:80", "/shop");
+            let mut left: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+                .collect();
+            left.sort_unstable();
+            let forwarded = format!("{node};host=\"here:80\";proto=http");
+            let expected = [
+                ("forwarded", forwarded.as_str()),
+                ("host", "here:80"),
+                ("x-forwarded-for", address),
+                ("x-forwarded-host", "here:80"),
+                ("x-forwarded-prefix", "/shop"),
+                ("x-forwarded-proto", "http"),
+            ];
+            assert_eq!(left, expected, "{peer}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_short_and_plain() {
+        let longest = "x".repeat(REQUEST_ID_BYTES_MAX);
+        let too_long = "x".repeat(REQUEST_ID_BYTES_MAX + 1);
+        for (id, kept) in [
+            ("a", true),
+            ("0af7-1_2.3:4/5+6=", true),
+            (&longest, true),
+            (&too_long, false),
+            ("", false),
+            ("two words", false),
+            ("a\"", false),
+            ("a\tb", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::try_from(id).unwrap());
+            let found = RequestId::given(&headers);
+            let found = found.as_ref().map(RequestId::as_str);
+            assert_eq!(found, kept.then_some(id), "{id:?}");
+        }
+        let mut headers = HeaderMap::new();
+        assert!(RequestId::given(&headers).is_none());
+        headers.insert(REQUEST_ID, HeaderValue::from_bytes(b"\xff").unwrap());
+        assert!(RequestId::given(&headers).is_none());
+    }
+}
