@@ -99,6 +99,7 @@ impl Engines {
             pagemap_scan,
             "instance pools reserved"
         );
+        report_warm_slots(pool.instances);
         let sync = Engine::new(&run_config(Kind::Sync, pool, pagemap_scan))?;
         let concurrent = Engine::new(&run_config(Kind::Concurrent, pool, pagemap_scan))?;
         let mut sync_linker = Linker::new(&sync);
@@ -203,23 +204,49 @@ pub fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
     config
 }
 
+/// Mappings that a pool slot takes from its first use on.
+const MAPPINGS_PER_SLOT: u32 = 3;
+
 /// How many slots keep, while they are unused, the component that they held last. It is made ready there sooner than
-/// another, which takes changes to the address space that all threads wait for. Bounded by the `mappings` that the process
-/// may have, of which each slot takes some, and each stack two whether it is used or not.
+/// another, which takes changes to the address space that all threads wait for. Wasmtime divides them among the threads
+/// that start instances. Bounded by the `mappings` that the process may have.
 fn warm_slots(claims: u32, mappings: u32) -> u32 {
-    const MAPPINGS_PER_SLOT: u32 = 4;
     const ENGINES: u32 = 2;
-    const ALL_ELSE: u32 = 4096;
-    let stacks = claims.saturating_mul(2 * (1 + STACKS_PER_CLAIM));
-    let in_use = claims.saturating_mul(MAPPINGS_PER_SLOT);
-    let taken = stacks.saturating_add(in_use).saturating_add(ALL_ELSE);
-    let left = mappings.saturating_sub(taken) / MAPPINGS_PER_SLOT / ENGINES;
-    left.clamp(
-        WARM_SLOTS_MIN,
-        claims
-            .saturating_mul(MEMORIES_PER_CLAIM)
-            .max(WARM_SLOTS_MIN),
-    )
+    let left = mappings.saturating_sub(mappings_taken(claims)) / MAPPINGS_PER_SLOT / ENGINES;
+    left.clamp(WARM_SLOTS_MIN, warm_slots_wanted(claims))
+}
+
+/// One for each memory that could be in use.
+fn warm_slots_wanted(claims: u32) -> u32 {
+    claims
+        .saturating_mul(MEMORIES_PER_CLAIM)
+        .max(WARM_SLOTS_MIN)
+}
+
+/// Mappings beside those of warm slots: of the stacks, which take two each whether they are used or not, of instances,
+/// of the images of as many services, and of all else.
+fn mappings_taken(claims: u32) -> u32 {
+    const MAPPINGS_PER_IMAGE: u32 = 4;
+    const ALL_ELSE: u32 = 2048;
+    let stacks = 2 * (1 + STACKS_PER_CLAIM);
+    claims
+        .saturating_mul(stacks + MAPPINGS_PER_SLOT + MAPPINGS_PER_IMAGE)
+        .saturating_add(ALL_ELSE)
+}
+
+/// Tells the operator when services will have to share slots for want of mappings.
+fn report_warm_slots(claims: u32) {
+    let (mappings, wanted) = (mappings_max(), warm_slots_wanted(claims));
+    let warm_slots = warm_slots(claims, mappings);
+    if warm_slots < wanted {
+        let enough = mappings_taken(claims).saturating_add(2 * MAPPINGS_PER_SLOT * wanted);
+        tracing::warn!(
+            warm_slots,
+            wanted,
+            "many services at a time will be slower than they could be: the kernel allows {mappings} mappings; \
+             run `sysctl -w vm.max_map_count={enough}`, or lower [pool] instances"
+        );
+    }
 }
 
 /// Mappings that the kernel allows a process; its default where that can't be read.
@@ -260,7 +287,8 @@ mod tests {
     #[test]
     fn slots_stay_warm_as_far_as_there_are_mappings_for_them() {
         assert_eq!(warm_slots(100, 65_530), 200);
-        assert_eq!(warm_slots(4_160, 65_530), 2_479);
+        assert_eq!(warm_slots(1_064, 65_530), 2_128);
+        assert_eq!(warm_slots(4_160, 65_530), 1_567);
         assert_eq!(warm_slots(4_160, 1 << 20), 8_320);
         assert_eq!(warm_slots(1_000_000, 65_530), WARM_SLOTS_MIN);
         assert_eq!(warm_slots(u32::MAX, u32::MAX), WARM_SLOTS_MIN);
