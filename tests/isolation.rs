@@ -29,4 +29,5 @@ mod under_load;
 mod unfinished_body;
 mod unreachable;
 mod wrong_length_long;
+mod wrong_length_p3;
 mod wrong_length_short;

@@ -1,6 +1,8 @@
 //! A request's way, seen from outside.
 
 mod body_limit;
+mod calls;
+mod calls_bound;
 mod cgi;
 mod connection;
 mod connections_max;

@@ -23,6 +23,7 @@ use crate::telemetry;
 use crate::telemetry::log::Dropped;
 
 mod answer;
+mod graph;
 mod guard;
 mod services;
 

@@ -1,4 +1,5 @@
 //! Interfaces that guests may use, one file a family.
 
+pub(crate) mod client;
 pub(crate) mod egress;
 pub(crate) mod output;

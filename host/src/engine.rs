@@ -11,6 +11,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use self::clock::Clock;
+use crate::capability::client;
 use crate::config::Pool;
 use crate::request::run::state::State;
 
@@ -29,9 +30,8 @@ const CLAIMS_PER_INSTANCE_MAX: u32 = 8;
 pub(crate) const PROBES_MAX: u32 = 8;
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 const CORE_INSTANCE_BYTES_MAX: usize = 4 << 20;
-/// Stacks a claim, on average: an instance of the async component model may suspend several calls at once, each on a
-/// stack unless its guest gives that back. More would leave fewer mappings for warm slots.
-const STACKS_PER_CLAIM: u32 = 2;
+/// Stacks a claim: an instance of the async component model may suspend several calls at once.
+const STACKS_PER_CLAIM: u32 = 4;
 
 // Bytes that stay resident in a pool slot between two tenants; they are zeroed by hand, the rest by the kernel. Native
 // stacks are not zeroed: no instruction of a guest reads what it has not written there.
@@ -97,9 +97,9 @@ impl Engines {
         tracing::info!(
             instances = pool.instances,
             pagemap_scan,
+            warm_slots = warm_slots(claims_of(pool), mappings_max()),
             "instance pools reserved"
         );
-        report_warm_slots(pool.instances);
         let sync = Engine::new(&run_config(Kind::Sync, pool, pagemap_scan))?;
         let concurrent = Engine::new(&run_config(Kind::Concurrent, pool, pagemap_scan))?;
         let mut sync_linker = Linker::new(&sync);
@@ -109,7 +109,7 @@ impl Engines {
         wasmtime_wasi::p2::add_to_linker_async(&mut concurrent_linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut concurrent_linker)?;
         wasmtime_wasi::p3::add_to_linker(&mut concurrent_linker)?;
-        wasmtime_wasi_http::p3::add_to_linker(&mut concurrent_linker)?;
+        client::add_to_linker(&mut concurrent_linker)?;
         let clock = Clock::start(vec![sync.clone(), concurrent.clone()])?;
         Ok(Self {
             sync,
@@ -165,8 +165,7 @@ impl Engines {
 /// The settings of an engine that runs guests: those of [`compile_config`], and the pools. With `pagemap_scan` the kernel says
 /// which pages of a slot are dirty; see [`swap_is_absent`].
 pub fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
-    // Health probes run beside what the services have claimed.
-    let claims = pool.instances + PROBES_MAX * CLAIMS_PER_INSTANCE_MAX;
+    let claims = claims_of(pool);
     let mut pooling = PoolingAllocationConfig::new();
     pooling
         .total_component_instances(claims)
@@ -204,6 +203,11 @@ pub fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
     config
 }
 
+/// What Wasmtime's pools are made for: health probes run beside what the services have claimed.
+fn claims_of(pool: &Pool) -> u32 {
+    pool.instances + PROBES_MAX * CLAIMS_PER_INSTANCE_MAX
+}
+
 /// Mappings that a pool slot takes from its first use on.
 const MAPPINGS_PER_SLOT: u32 = 3;
 
@@ -213,14 +217,8 @@ const MAPPINGS_PER_SLOT: u32 = 3;
 fn warm_slots(claims: u32, mappings: u32) -> u32 {
     const ENGINES: u32 = 2;
     let left = mappings.saturating_sub(mappings_taken(claims)) / MAPPINGS_PER_SLOT / ENGINES;
-    left.clamp(WARM_SLOTS_MIN, warm_slots_wanted(claims))
-}
-
-/// One for each memory that could be in use.
-fn warm_slots_wanted(claims: u32) -> u32 {
-    claims
-        .saturating_mul(MEMORIES_PER_CLAIM)
-        .max(WARM_SLOTS_MIN)
+    let one_for_each_memory = claims.saturating_mul(MEMORIES_PER_CLAIM);
+    left.clamp(WARM_SLOTS_MIN, one_for_each_memory.max(WARM_SLOTS_MIN))
 }
 
 /// Mappings beside those of warm slots: of the stacks, which take two each whether they are used or not, of instances,
@@ -232,21 +230,6 @@ fn mappings_taken(claims: u32) -> u32 {
     claims
         .saturating_mul(stacks + MAPPINGS_PER_SLOT + MAPPINGS_PER_IMAGE)
         .saturating_add(ALL_ELSE)
-}
-
-/// Tells the operator when services will have to share slots for want of mappings.
-fn report_warm_slots(claims: u32) {
-    let (mappings, wanted) = (mappings_max(), warm_slots_wanted(claims));
-    let warm_slots = warm_slots(claims, mappings);
-    if warm_slots < wanted {
-        let enough = mappings_taken(claims).saturating_add(2 * MAPPINGS_PER_SLOT * wanted);
-        tracing::warn!(
-            warm_slots,
-            wanted,
-            "many services at a time will be slower than they could be: the kernel allows {mappings} mappings; \
-             run `sysctl -w vm.max_map_count={enough}`, or lower [pool] instances"
-        );
-    }
 }
 
 /// Mappings that the kernel allows a process; its default where that can't be read.
@@ -288,7 +271,9 @@ mod tests {
     fn slots_stay_warm_as_far_as_there_are_mappings_for_them() {
         assert_eq!(warm_slots(100, 65_530), 200);
         assert_eq!(warm_slots(1_064, 65_530), 2_128);
-        assert_eq!(warm_slots(4_160, 65_530), 1_567);
+        // The default pool with the kernel's default: 2,000 services each keep a slot on two lanes.
+        assert_eq!(warm_slots(2_112, 65_530), 4_224);
+        assert_eq!(warm_slots(4_160, 65_530), WARM_SLOTS_MIN);
         assert_eq!(warm_slots(4_160, 1 << 20), 8_320);
         assert_eq!(warm_slots(1_000_000, 65_530), WARM_SLOTS_MIN);
         assert_eq!(warm_slots(u32::MAX, u32::MAX), WARM_SLOTS_MIN);

@@ -50,13 +50,14 @@ pub enum Cause {
     InstantiationFailed,
     CpuDeadline,
     WallDeadline,
+    CallLoop,
     PoolExhausted,
     HostFailed,
 }
 
 impl Cause {
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MalformedRequest,
         Self::NoRoute,
         Self::WrongMethod,
@@ -74,6 +75,7 @@ impl Cause {
         Self::InstantiationFailed,
         Self::CpuDeadline,
         Self::WallDeadline,
+        Self::CallLoop,
         Self::PoolExhausted,
         Self::HostFailed,
     ];
@@ -99,6 +101,7 @@ impl Cause {
             Self::BodyStalled | Self::CpuDeadline | Self::WallDeadline => {
                 StatusCode::GATEWAY_TIMEOUT
             }
+            Self::CallLoop => StatusCode::LOOP_DETECTED,
             Self::HostFailed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -120,7 +123,8 @@ impl Cause {
             | Self::BodyStalled
             | Self::InstantiationFailed
             | Self::CpuDeadline
-            | Self::WallDeadline => Blame::Guest,
+            | Self::WallDeadline
+            | Self::CallLoop => Blame::Guest,
             Self::NotReady | Self::Draining | Self::PoolExhausted | Self::HostFailed => Blame::Host,
         }
     }
@@ -145,6 +149,7 @@ impl Cause {
             Self::InstantiationFailed => "instantiation_failed",
             Self::CpuDeadline => "cpu_deadline",
             Self::WallDeadline => "wall_deadline",
+            Self::CallLoop => "call_loop",
             Self::PoolExhausted => "pool_exhausted",
             Self::HostFailed => "host_failed",
         }
@@ -170,6 +175,7 @@ impl Cause {
             Self::InstantiationFailed => "the service could not be started",
             Self::CpuDeadline => "the service used up its CPU time",
             Self::WallDeadline => "the service did not answer in time",
+            Self::CallLoop => "services call each other without an end",
             Self::PoolExhausted => "no instance is free",
             Self::HostFailed => "the host failed",
         }
@@ -244,7 +250,10 @@ mod tests {
                     cause.status().is_client_error() || cause == Cause::QueueFull,
                     "{cause:?}"
                 ),
-                Blame::Guest => assert!(matches!(cause.status().as_u16(), 502 | 504), "{cause:?}"),
+                Blame::Guest => assert!(
+                    matches!(cause.status().as_u16(), 502 | 504 | 508),
+                    "{cause:?}"
+                ),
                 Blame::Host => assert!(matches!(cause.status().as_u16(), 500 | 503), "{cause:?}"),
             }
             assert_eq!(

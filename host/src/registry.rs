@@ -22,6 +22,7 @@ use crate::pool::{Permits, Share, Stock};
 use crate::request::gate::Gate;
 use crate::request::run::Program;
 use crate::request::run::instances::Instances;
+use crate::telemetry::edges::Edges;
 use crate::telemetry::traffic::Traffic;
 
 /// A named unit of work as one snapshot sees it.
@@ -43,6 +44,8 @@ pub(crate) struct Standing {
     pub(crate) gate: Gate,
     pub(crate) share: Share,
     pub(crate) traffic: Traffic,
+    /// What the service calls.
+    pub(crate) calls: Edges,
 }
 
 /// An artifact and its resolved configuration; immutable.
@@ -165,6 +168,7 @@ impl Registry {
             gate: Gate::new(),
             share: Share::new(&self.stock, self.common.clone()),
             traffic: Traffic::default(),
+            calls: Edges::default(),
         })
     }
 

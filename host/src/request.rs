@@ -1,34 +1,39 @@
-//! A request's whole way: accept → dispatch → lease → gate → run → send.
+//! A request's whole way: accept → dispatch → lease → gate → run → send. A service's call to another enters at the lease.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming as HyperBody;
+use wasmtime_wasi_http::WasiBody;
 
 use self::accept::Busy;
 use self::body::OutgoingBody;
-use self::dispatch::Edge;
 use self::exchange::Exchange;
 use self::headers::{Client, RequestId};
-use self::run::Answered;
+use self::journey::Journey;
+use self::run::meter::Meter;
+use self::run::{Answered, Task};
 use self::send::Manner;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
+use crate::registry::Service;
 
 pub(crate) mod accept;
 pub(crate) mod body;
+pub(crate) mod call;
 mod dispatch;
 pub(crate) mod exchange;
 pub mod gate;
 mod headers;
+pub(crate) mod journey;
 mod lease;
 pub mod run;
 mod send;
 mod slow;
 
-/// Answers one request, whatever comes of it.
+/// Answers one request from outside, whatever comes of it.
 pub(crate) async fn serve(
     core: &Arc<Core>,
     request: Request<HyperBody>,
@@ -36,22 +41,29 @@ pub(crate) async fn serve(
     busy: Busy,
 ) -> Response<OutgoingBody> {
     let id = RequestId::of(request.headers(), &core.request_ids);
-    let (method, path) = (request.method().clone(), request.uri().path());
+    let what = (request.method().clone(), request.uri().path());
     let manner = Manner {
         body_idle: core.config.timeouts.body_idle,
-        without_body: dispatch::answers_without_body(&method),
+        without_body: answers_without_body(request.method()),
         multiplexed: request.version() == Version::HTTP_2,
     };
-    let exchange = Exchange::new(core, id, method, path, busy);
-    let answered = AssertUnwindSafe(answer(core, request, client, &exchange))
-        .catch_unwind()
-        .await;
-    let sent = match answered {
-        Ok(Ok(answered)) => send::guest(answered, &exchange, manner),
+    let journey = Journey::begin(core.registry.snapshot(), request.headers());
+    let exchange = Exchange::new(core, id, what, journey, busy);
+    conclude(&exchange, manner, answer(core, request, client, &exchange)).await
+}
+
+/// Makes an answer of whatever comes of a request, a panic included.
+async fn conclude(
+    exchange: &Arc<Exchange>,
+    manner: Manner,
+    answer: impl Future<Output = Result<Answered, Fault>>,
+) -> Response<OutgoingBody> {
+    let sent = match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(Ok(answered)) => send::guest(answered, exchange, manner),
         Ok(Err(fault)) => Err(fault),
         Err(panic) => Err(Fault::new(Cause::HostFailed, panic_message(&*panic))),
     };
-    sent.unwrap_or_else(|fault| send::fault(fault, &exchange, manner.without_body))
+    sent.unwrap_or_else(|fault| send::fault(fault, exchange, manner.without_body))
 }
 
 async fn answer(
@@ -60,23 +72,35 @@ async fn answer(
     client: &Client,
     exchange: &Arc<Exchange>,
 ) -> Result<Answered, Fault> {
-    let snapshot = core.registry.snapshot();
-    let route = dispatch::route(&snapshot, &request)?;
-    let service = route.service;
-    exchange.routed_to(service);
-    let deadline = exchange.started + service.config.limits.timeout;
-    let edge = Edge {
-        client,
-        exchange,
-        body_idle: core.config.timeouts.body_idle,
-    };
-    let request = dispatch::prepare(request, &route, &edge)?;
+    let route = dispatch::route(&exchange.journey.snapshot, &request)?;
+    exchange.routed_to(route.service);
+    let body_idle = core.config.timeouts.body_idle;
+    let request = dispatch::prepare(request, &route, client, exchange, body_idle)?;
+    reach(core, route.service, request, exchange, None).await
+}
+
+/// Has `service` answer. From here the way is the same for requests from outside and for calls, whose CPU time is a
+/// part of the `payer`'s.
+async fn reach(
+    core: &Arc<Core>,
+    service: &Service,
+    request: Request<WasiBody>,
+    exchange: &Arc<Exchange>,
+    payer: Option<Arc<Meter>>,
+) -> Result<Answered, Fault> {
+    let deadline = exchange.deadline(service);
     let lease = lease::current(service)?;
     let slot = service.standing.gate.admit(deadline).await?;
     exchange.runs_on(&lease.revision);
+    let task = Task {
+        request,
+        exchange: exchange.clone(),
+        payer,
+        deadline,
+    };
     let answered = tokio::select! {
         biased;
-        answered = run::call(core, &service.standing, (slot, lease), request, exchange, deadline) => answered?,
+        answered = run::call(core, &service.standing, (slot, lease), task) => answered?,
         fault = exchange.refused() => return Err(fault),
     };
     // The guest may make anything of a body that was refused; the caller shall know why. And nothing of the answer is
@@ -87,6 +111,11 @@ async fn answer(
         return Err(fault);
     }
     Ok(answered)
+}
+
+/// Whether the answer to `method` has no body whatever the service sends.
+fn answers_without_body(method: &Method) -> bool {
+    method == Method::HEAD
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -1,5 +1,6 @@
 //! What operators see: counters, metrics and the log.
 
+pub(crate) mod edges;
 pub mod log;
 pub mod metrics;
 mod process;

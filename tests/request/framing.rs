@@ -1,6 +1,9 @@
 //! An answer is framed as the guest says, and is well when it is whole: also where the connection asks for no more of
 //! the body than was promised, or for none.
 
+use http::Request;
+
+use crate::support::client::streamed;
 use crate::support::{Host, guest, probe};
 
 #[tokio::test]
@@ -49,13 +52,35 @@ async fn a_short_answer_says_its_length_and_leaves_in_one_piece() {
         .await;
     for service in ["a", "b"] {
         for mut connection in host.both().await {
-            // The second is answered by an instance that has rested.
-            for _ in 0..2 {
+            // A guest that happened to compute for long is not waited for.
+            let mut tries = 0..100;
+            loop {
+                assert!(tries.next().is_some(), "{service} never says its length");
                 let answer = connection.get(&format!("/{service}")).await;
                 let length = answer.text().len().to_string();
-                assert_eq!(answer.header("content-length"), Some(length.as_str()));
-                assert_eq!(answer.header("transfer-encoding"), None);
+                if let Some(said) = answer.header("content-length") {
+                    assert_eq!(said, length);
+                    assert_eq!(answer.header("transfer-encoding"), None);
+                    break;
+                }
             }
+        }
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_does_not_wait_for_a_guest_that_waits() {
+    let host = Host::with("a", probe("spin_then_wait")).start().await;
+    // From the second request on the guest starts where those go that compute for long.
+    for ms in [0, 5, 5, 0, 0] {
+        for mut connection in host.both().await {
+            let (upload, body) = streamed();
+            let request = Request::post(format!("/a?ms={ms}")).body(body).unwrap();
+            let mut reply = connection.open(request).await.unwrap();
+            assert_eq!(reply.chunk().await.unwrap(), "computed\n");
+            drop(upload);
+            assert_eq!(reply.chunk().await, None);
         }
     }
     host.stop().await;

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Api, guard, services};
+use super::{Api, graph, guard, services};
 use crate::telemetry::metrics::{self, Surroundings};
 
 const JSON: &str = "application/json";
@@ -45,6 +45,7 @@ enum Resource<'a> {
     Health,
     Readiness,
     Services,
+    Graph,
     Service(Cow<'a, str>),
     Metrics,
 }
@@ -90,7 +91,8 @@ fn refusal<B: Body>(api: &Api, request: &Request<B>) -> Option<Answer> {
 
 fn resource(api: &Api, path: &str, method: &Method) -> Answer {
     let Some(resource) = Resource::at(path) else {
-        let detail = "there are /healthz, /readyz, /v1/services, /v1/services/NAME and /metrics";
+        let detail =
+            "there are /healthz, /readyz, /v1/services, /v1/services/NAME, /v1/graph and /metrics";
         return Answer::problem(StatusCode::NOT_FOUND, detail);
     };
     if method != Method::GET && method != Method::HEAD {
@@ -110,6 +112,7 @@ fn resource(api: &Api, path: &str, method: &Method) -> Answer {
             api.core.draining.is_cancelled(),
         ),
         Resource::Services => Answer::json(&services::list(&api.core)),
+        Resource::Graph => Answer::json(&graph::graph(&api.core)),
         Resource::Service(name) => match services::detail(&api.core, &name) {
             Some(detail) => Answer::json(&detail),
             None => Answer::problem(
@@ -152,6 +155,7 @@ impl<'a> Resource<'a> {
             "/healthz" => Some(Self::Health),
             "/readyz" => Some(Self::Readiness),
             "/v1/services" => Some(Self::Services),
+            "/v1/graph" => Some(Self::Graph),
             "/metrics" => Some(Self::Metrics),
             // Names of drop-ins that never became services may hold anything.
             path => path
@@ -239,6 +243,7 @@ mod tests {
         for (path, expected) in [
             ("/healthz", Some(Resource::Health)),
             ("/v1/services", Some(Resource::Services)),
+            ("/v1/graph", Some(Resource::Graph)),
             (
                 "/v1/services/hello",
                 Some(Resource::Service("hello".into())),

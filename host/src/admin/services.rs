@@ -357,7 +357,7 @@ fn not_by_callers(traffic: &Traffic) -> u64 {
         .sum()
 }
 
-fn quantile_ms(traffic: &Traffic, quantile: f64) -> Option<f64> {
+pub(super) fn quantile_ms(traffic: &Traffic, quantile: f64) -> Option<f64> {
     traffic.duration_quantile(quantile).map(millis)
 }
 

@@ -17,7 +17,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use skep_policy::name::ServiceName;
+
 use crate::config::ServiceConfig;
+use crate::host::Core;
+use crate::registry::Revision;
+use crate::request::call::{self, Callee, Errand, Telephone};
+use crate::request::run::meter::Meter;
 
 /// Requests that all guests together may have under way.
 const REQUESTS_MAX: usize = 16_384;
@@ -83,45 +89,69 @@ impl Outside {
     }
 }
 
-/// One instance's way out.
-#[derive(Debug)]
+/// One instance's way out: to other services, and to hosts outside.
 pub(crate) struct Egress {
     outside: Arc<Outside>,
     config: Arc<ServiceConfig>,
     of_revision: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    telephone: Telephone,
+    /// What the guest works on.
+    pub(crate) errand: Option<Arc<Errand>>,
     denied: u32,
 }
 
 impl Egress {
-    /// The way out of one instance; `of_revision` is shared by all instances of its revision.
-    pub(crate) fn new(
-        outside: Arc<Outside>,
-        config: Arc<ServiceConfig>,
-        of_revision: Arc<Semaphore>,
-    ) -> Self {
+    /// The way out of an instance of `revision`, whose CPU time is metered by `meter`.
+    pub(crate) fn new(core: &Arc<Core>, revision: &Revision, meter: &Arc<Meter>) -> Self {
         Self {
-            outside,
-            config,
-            of_revision,
+            outside: core.egress.clone(),
+            config: revision.config.clone(),
+            of_revision: revision.outgoing.clone(),
             requests: Arc::new(Semaphore::new(REQUESTS_PER_INSTANCE_MAX)),
+            telephone: Telephone::new(core, meter.clone()),
+            errand: None,
             denied: 0,
         }
     }
 
-    fn allows(&mut self, uri: &http::Uri) -> bool {
+    fn may_leave(&mut self, uri: &http::Uri) -> bool {
         let allowed = self.config.allow.hosts.iter().any(|host| host.matches(uri));
-        if !allowed && self.denied < DENIALS_LOGGED_MAX {
-            self.denied += 1;
+        if !allowed {
             let origin = format!(
                 "{}://{}",
                 uri.scheme_str().unwrap_or("https"),
                 uri.authority().map_or("", |a| a.as_str())
             );
-            let service = self.config.name.as_ref();
-            tracing::warn!(target: "skep::egress", service, origin, "outgoing request denied; to permit it add {origin:?} to hosts under [allow] in the manifest of {service}");
+            self.deny(&origin, &format!("add {origin:?} to hosts"));
         }
         allowed
+    }
+
+    /// The service that may be called, of those that may be there.
+    fn may_call(&mut self, callee: &Callee<'_>, uri: &http::Uri) -> Option<ServiceName> {
+        let origin = uri.authority().map_or("", |authority| authority.as_str());
+        let Callee::Service(name) = callee else {
+            self.deny(
+                origin,
+                "call http://NAME.internal/ and add NAME to services",
+            );
+            return None;
+        };
+        let name = name.to_ascii_lowercase();
+        let allowed = self.config.allow.services.get(name.as_str()).cloned();
+        if allowed.is_none() {
+            self.deny(origin, &format!("add {name:?} to services"));
+        }
+        allowed
+    }
+
+    fn deny(&mut self, origin: &str, remedy: &str) {
+        if self.denied < DENIALS_LOGGED_MAX {
+            self.denied += 1;
+            let service = self.config.name.as_ref();
+            tracing::warn!(target: "skep::egress", service, origin, "outgoing request denied; to permit it {remedy} under [allow] in the manifest of {service}");
+        }
     }
 }
 
@@ -148,16 +178,40 @@ impl WasiHttpHooks for Egress {
         options: Option<RequestOptions>,
         _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        if !self.allows(request.uri()) {
-            return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
+        let denied = || Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
+        let options = options.unwrap_or_default();
+        if let Some(callee) = call::callee(request.uri()) {
+            let name = self.may_call(&callee, request.uri());
+            let (Some(name), Some(errand)) = (name, &self.errand) else {
+                return denied();
+            };
+            let answer = self.telephone.call(errand, name, request);
+            return Box::new(called(answer, options));
+        }
+        if !self.may_leave(request.uri()) {
+            return denied();
         }
         Box::new(send(
             self.outside.clone(),
             [self.requests.clone(), self.of_revision.clone()],
             request,
-            options.unwrap_or_default(),
+            options,
         ))
     }
+}
+
+/// The answer to a call, if it comes as soon as the guest wants it to.
+async fn called(
+    answer: impl Future<Output = Result<http::Response<WasiBody>, Error>>,
+    options: RequestOptions,
+) -> Sent {
+    let response = match options.first_byte_timeout {
+        Some(limit) => timeout(limit, answer)
+            .await
+            .map_err(|_| Error::HttpResponseTimeout)??,
+        None => answer.await?,
+    };
+    Ok((response, Box::new(std::future::ready(Ok(())))))
 }
 
 async fn send(

@@ -11,6 +11,7 @@ use super::{Failure, output_failed};
 use crate::telemetry::log;
 
 mod client;
+mod graph;
 mod table;
 
 /// Where a host's admin API is if nothing else is said.
@@ -22,6 +23,9 @@ pub struct Args {
     /// Print what the host answers, as JSON
     #[arg(long)]
     json: bool,
+    /// List who may call whom, and who did
+    #[arg(long)]
+    graph: bool,
     /// The host's admin API
     #[arg(long, value_name = "URL", env = "SKEP_ADMIN", default_value = ADMIN_DEFAULT)]
     admin: String,
@@ -74,21 +78,26 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(LsError::Runtime)?;
+    let resource = if args.graph {
+        "/v1/graph"
+    } else {
+        "/v1/services"
+    };
     let answer = runtime
-        .block_on(target.get("/v1/services"))
+        .block_on(target.get(resource))
         .map_err(LsError::from)?;
-    let services: Services = target.decode(&answer).map_err(LsError::from)?;
-    print(&answer, &services.services, args.json)
-        .map(|()| ExitCode::SUCCESS)
-        .or_else(output_failed)
-}
-
-fn print(answer: &[u8], services: &[Service], json: bool) -> io::Result<()> {
     let mut output = io::stdout().lock();
-    if json {
-        output.write_all(answer)?;
-        return writeln!(output);
-    }
     let colours = log::colours(&output);
-    output.write_all(table::render(services, Width::of(&output), colours).as_bytes())
+    let table = if args.graph {
+        graph::render(&target.decode(&answer).map_err(LsError::from)?, colours)
+    } else {
+        let services: Services = target.decode(&answer).map_err(LsError::from)?;
+        table::render(&services.services, Width::of(&output), colours)
+    };
+    let printed = if args.json {
+        output.write_all(&answer).and_then(|()| writeln!(output))
+    } else {
+        output.write_all(table.as_bytes())
+    };
+    printed.map(|()| ExitCode::SUCCESS).or_else(output_failed)
 }

@@ -51,6 +51,8 @@ pub struct HostConfig {
     pub header_bytes_max: usize,
     /// Most headers of a request.
     pub headers_max: usize,
+    /// Most calls from service to service that may come of each other.
+    pub call_depth_max: u32,
     /// The instance pool.
     pub pool: Pool,
     /// Bounds of compiling.

@@ -69,6 +69,7 @@ pub(super) struct RawHost {
     pub(super) service: Option<Vec<IgnoredAny>>,
     pub(super) timeouts: Option<RawTimeouts>,
     pub(super) connections: Option<RawConnections>,
+    pub(super) calls: Option<RawCalls>,
     pub(super) pool: Option<RawPool>,
     pub(super) compile: Option<RawCompile>,
     pub(super) log: Option<RawLog>,
@@ -89,6 +90,12 @@ pub(super) struct RawConnections {
     pub(super) max: Option<usize>,
     pub(super) header_bytes: Option<Size>,
     pub(super) headers_max: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawCalls {
+    pub(super) depth: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -27,7 +27,7 @@ pub struct ServiceConfig {
     /// The component's file; absolute, symbolic links left as they are.
     #[serde(serialize_with = "lossy")]
     pub component: PathBuf,
-    /// The routes; never none.
+    /// The routes; none if only other services may call it.
     pub routes: Vec<RouteSpec>,
     /// The limits, within their bounds.
     pub limits: Limits,
@@ -61,7 +61,8 @@ pub struct Allow {
 ///
 /// The name is the manifest's, else `default_name`, else the file's stem (for a `service.toml` its folder's
 /// name). The component is the manifest's, else the `.wasm` with the manifest's stem; it must lie in the
-/// manifest's folder or below. Without routes the service is served at `/NAME` and below.
+/// manifest's folder or below. Without routes the service is served at `/NAME` and below; with an empty list of them only
+/// other services can call it.
 ///
 /// # Errors
 /// If the manifest can't be read, has an unknown key or a bad value, or its component isn't there.

@@ -5,7 +5,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -210,11 +213,12 @@ impl Activity {
         loop {
             sleep_until(look).await;
             let now = Instant::now();
+            // Before the time of the last answer, which is noted first.
+            let has_request = self.requests.load(Acquire) > 0;
             let over = match self.answered.load(Relaxed) {
                 0 => self.opened + first,
                 answered => self.opened + Duration::from_millis(answered) + between,
             };
-            let has_request = self.requests.load(Relaxed) > 0;
             if over <= now && !has_request {
                 return;
             }
@@ -232,7 +236,7 @@ impl Drop for Busy {
         let after = self.0.opened.elapsed().as_millis();
         let after = u64::try_from(after).unwrap_or(u64::MAX).max(1);
         self.0.answered.store(after, Relaxed);
-        self.0.requests.fetch_sub(1, Relaxed);
+        self.0.requests.fetch_sub(1, Release);
     }
 }
 

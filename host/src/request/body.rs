@@ -76,7 +76,8 @@ pub(crate) struct Incoming<B> {
 
 impl<B> Incoming<B>
 where
-    B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<WasiError>,
 {
     /// Lets at most `limit` bytes pass and never waits longer than `idle` for the next.
     pub(crate) fn boxed(body: B, limit: u64, idle: Duration, exchange: &Arc<Exchange>) -> WasiBody {
@@ -114,7 +115,8 @@ where
 
 impl<B> Body for Incoming<B>
 where
-    B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<WasiError>,
 {
     type Data = Bytes;
     type Error = WasiError;
@@ -366,8 +368,9 @@ impl Body for Outgoing {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // A connection asks for no more than this: it must not take what a stopped guest has sent for all.
-        if self.failure().is_some() {
+        // A connection believes this more than the head, and asks for no more: it must not take what a stopped guest
+        // has sent for all, nor less than was promised for the whole.
+        if self.promised.is_some() || self.failure().is_some() {
             return SizeHint::default();
         }
         self.body.size_hint()

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::uri::{self, Authority, PathAndQuery, Scheme, Uri};
-use http::{Method, Request, Version, request::Parts};
-use hyper::body::Incoming as HyperBody;
+use http::{Request, Version, request::Parts};
+use hyper::body::{Body, Incoming as HyperBody};
 use skep_policy::routes::{Found, strip_prefix};
-use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use super::body::Incoming;
 use super::exchange::Exchange;
@@ -89,13 +90,6 @@ fn has_sound_port(authority: &Authority) -> bool {
     }
 }
 
-/// What the edge knows about a request.
-pub(crate) struct Edge<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) exchange: &'a Arc<Exchange>,
-    pub(crate) body_idle: Duration,
-}
-
 /// Makes the request that the guest sees.
 ///
 /// # Errors
@@ -103,22 +97,42 @@ pub(crate) struct Edge<'a> {
 pub(crate) fn prepare(
     request: Request<HyperBody>,
     route: &Route<'_>,
-    edge: &Edge<'_>,
+    client: &Client,
+    exchange: &Arc<Exchange>,
+    body_idle: Duration,
 ) -> Result<Request<WasiBody>, Fault> {
     let (mut parts, body) = request.into_parts();
-    let limit = route.service.config.limits.body;
+    let host = route.authority.as_str();
+    client.introduce(&mut parts.headers, host, route.prefix);
+    parts.uri = inner_uri(&parts, route)?;
+    let request = Request::from_parts(parts, body);
+    bounded(request, route.service, exchange, body_idle)
+}
+
+/// The request as a guest of `service` gets it: with its id, and with no more of a body than the service takes.
+///
+/// # Errors
+/// [`Cause::BodyTooLarge`] when the request says so itself.
+pub(crate) fn bounded<B>(
+    request: Request<B>,
+    service: &Service,
+    exchange: &Arc<Exchange>,
+    body_idle: Duration,
+) -> Result<Request<WasiBody>, Fault>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<WasiError>,
+{
+    let (mut parts, body) = request.into_parts();
+    let limit = service.config.limits.body;
     if let Some(length) = content_length(&parts.headers).filter(|length| *length > limit) {
         return Err(Fault::new(
             Cause::BodyTooLarge,
             format!("the body has {length} bytes; [limits] body allows {limit}"),
         ));
     }
-    let host = route.authority.as_str();
-    edge.client
-        .introduce(&mut parts.headers, host, route.prefix);
-    edge.exchange.id.insert(&mut parts.headers);
-    parts.uri = inner_uri(&parts, route)?;
-    let body = Incoming::boxed(body, limit, edge.body_idle, edge.exchange);
+    exchange.id.insert(&mut parts.headers);
+    let body = Incoming::boxed(body, limit, body_idle, exchange);
     Ok(Request::from_parts(parts, body))
 }
 
@@ -147,11 +161,6 @@ fn inner_uri(parts: &Parts, route: &Route<'_>) -> Result<Uri, Fault> {
     inner.authority = Some(route.authority.clone());
     inner.path_and_query = Some(path_and_query);
     Uri::from_parts(inner).map_err(|error| malformed(&error))
-}
-
-/// Whether the answer to `method` has no body whatever the service sends.
-pub(crate) fn answers_without_body(method: &Method) -> bool {
-    method == Method::HEAD
 }
 
 #[cfg(test)]

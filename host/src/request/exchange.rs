@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use super::accept::Busy;
 use super::headers::RequestId;
+use super::journey::Journey;
 use crate::fault::{Blame, Cause, Fault};
 use crate::host::Core;
 use crate::registry::{Revision, Service};
+use crate::telemetry::edges::Edge;
 use crate::telemetry::traffic::HostTraffic;
 
 /// What is known of a request from its arrival to its last byte. Logged once, when the last holder lets go.
@@ -26,6 +28,9 @@ pub(crate) struct Exchange {
     host_traffic: Arc<HostTraffic>,
     service: OnceLock<Arc<Service>>,
     revision: OnceLock<Arc<Revision>>,
+    pub(crate) journey: Journey,
+    /// For a call: where it is counted for the two services.
+    edge: Option<Arc<Edge>>,
     fault: OnceLock<Fault>,
     refused: Notify,
     /// Whether the guest waits for a part of the request's body that has not arrived.
@@ -43,14 +48,41 @@ struct Sent {
 }
 
 impl Exchange {
+    /// A request from outside, on a connection that is `busy` until the answer is over.
     pub(crate) fn new(
         core: &Core,
         id: RequestId,
-        method: Method,
-        path: &str,
+        (method, path): (Method, &str),
+        journey: Journey,
         busy: Busy,
     ) -> Arc<Self> {
+        Self::begin(core, id, (method, path), journey, Ok(busy))
+    }
+
+    /// A call from one service to another, counted on the `edge` between them.
+    pub(crate) fn call(
+        core: &Core,
+        id: RequestId,
+        (method, path): (Method, &str),
+        journey: Journey,
+        edge: Arc<Edge>,
+    ) -> Arc<Self> {
+        edge.begin();
+        Self::begin(core, id, (method, path), journey, Err(edge))
+    }
+
+    fn begin(
+        core: &Core,
+        id: RequestId,
+        (method, path): (Method, &str),
+        journey: Journey,
+        origin: Result<Busy, Arc<Edge>>,
+    ) -> Arc<Self> {
         let log = core.config.log.requests;
+        let (connection, edge) = match origin {
+            Ok(busy) => (Some(busy), None),
+            Err(edge) => (None, Some(edge)),
+        };
         Arc::new(Self {
             id,
             started: Instant::now(),
@@ -60,11 +92,13 @@ impl Exchange {
             host_traffic: core.traffic.clone(),
             service: OnceLock::new(),
             revision: OnceLock::new(),
+            journey,
+            edge,
             fault: OnceLock::new(),
             refused: Notify::new(),
             awaits_caller: AtomicBool::new(false),
             sent: Mutex::new(Sent {
-                connection: Some(busy),
+                connection,
                 ..Sent::default()
             }),
         })
@@ -82,6 +116,8 @@ impl Exchange {
             host_traffic: Arc::default(),
             service: OnceLock::new(),
             revision: OnceLock::new(),
+            journey: Journey::begin(Arc::default(), &http::HeaderMap::new()),
+            edge: None,
             fault: OnceLock::new(),
             refused: Notify::new(),
             awaits_caller: AtomicBool::new(false),
@@ -98,6 +134,14 @@ impl Exchange {
     pub(crate) fn runs_on(&self, revision: &Arc<Revision>) {
         // A request runs on one revision.
         drop(self.revision.set(revision.clone()));
+    }
+
+    /// When the request's time is up at the latest, if `service` answers it.
+    pub(crate) fn deadline(&self, service: &Service) -> Instant {
+        let own = self.started + service.config.limits.timeout;
+        self.journey
+            .deadline
+            .map_or(own, |of_caller| own.min(of_caller))
     }
 
     /// The service, once it is known.
@@ -173,7 +217,10 @@ impl Exchange {
         let duration = self.started.elapsed();
         let cause = self.fault.get().map(|fault| fault.cause);
         let status = status.unwrap_or_else(|| cause.unwrap_or(Cause::CallerGone).status());
-        self.host_traffic.end(cause);
+        match &self.edge {
+            Some(edge) => edge.traffic.end(status, cause, duration, bytes),
+            None => self.host_traffic.end(cause),
+        }
         if let Some(service) = self.service.get() {
             service.standing.traffic.end(status, cause, duration, bytes);
         }
@@ -184,10 +231,15 @@ impl Exchange {
         let (id, service) = (self.id.as_str(), self.service().unwrap_or(""));
         let revision = self.revision.get().map_or(0, |revision| revision.number);
         let (method, path, status) = (self.method.as_str(), self.path.as_str(), status.as_u16());
+        let caller = self
+            .journey
+            .caller
+            .as_ref()
+            .map(|caller| caller.service.as_ref());
         let duration_ms = (duration.as_secs_f64() * 1e6).round() / 1e3;
         let Some(fault) = self.fault.get() else {
             if self.log {
-                tracing::info!(target: "skep::request", id, service, revision, method, path, status, duration_ms, bytes);
+                tracing::info!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes);
             }
             return;
         };
@@ -198,14 +250,14 @@ impl Exchange {
         );
         match fault.cause.blame() {
             Blame::Caller if self.log => {
-                tracing::info!(target: "skep::request", id, service, revision, method, path, status, duration_ms, bytes, cause, blame, detail);
+                tracing::info!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes, cause, blame, detail);
             }
             Blame::Caller => {}
             Blame::Guest => {
-                tracing::warn!(target: "skep::request", id, service, revision, method, path, status, duration_ms, bytes, cause, blame, detail);
+                tracing::warn!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes, cause, blame, detail);
             }
             Blame::Host => {
-                tracing::error!(target: "skep::request", id, service, revision, method, path, status, duration_ms, bytes, cause, blame, detail);
+                tracing::error!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes, cause, blame, detail);
             }
         }
     }

@@ -10,6 +10,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+/// The service that makes a call. Never from outside.
+const CALLER: HeaderName = HeaderName::from_static("x-skep-caller");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -36,6 +38,7 @@ fn is_claim(name: &HeaderName) -> bool {
             | "x-forwarded-server"
             | "x-forwarded-ssl"
             | "x-forwarded-prefix"
+            | "x-skep-caller"
     )
 }
 
@@ -127,6 +130,13 @@ impl Client {
         };
         headers.insert(FORWARDED_HOST, host);
     }
+}
+
+/// Says in a call's headers which service makes it, and to which host.
+pub(crate) fn introduce_caller(headers: &mut HeaderMap, caller: &str, host: &str) {
+    remove_hop_by_hop(headers);
+    headers.insert(CALLER, value(caller.to_owned()));
+    headers.insert(header::HOST, value(host.to_owned()));
 }
 
 /// A value of what is known to be printable ASCII.
@@ -234,6 +244,7 @@ mod tests {
                 "x-forwarded-server",
                 "x-forwarded-ssl",
                 "x-real-ip",
+                "x-skep-caller",
                 "host",
             ];
             for name in claimed {

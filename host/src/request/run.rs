@@ -44,7 +44,7 @@ mod http_03;
 pub(crate) mod instance;
 pub(crate) mod instances;
 pub(crate) mod lull;
-mod meter;
+pub(crate) mod meter;
 mod probe;
 mod queue;
 pub mod state;
@@ -94,12 +94,23 @@ impl std::fmt::Debug for Program {
 /// What an instance answers a request with.
 type Answer = Result<Response<WasiBody>, Fault>;
 
+/// What an instance is to do.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) request: Request<WasiBody>,
+    pub(crate) exchange: Arc<Exchange>,
+    /// Whose CPU time this is a part of; None for a request from outside.
+    pub(crate) payer: Option<Arc<Meter>>,
+    pub(crate) deadline: Instant,
+}
+
 /// A request on its way into an instance. Its guards come free when the guest is done with it.
 #[derive(Debug)]
 pub(crate) struct Job {
     request: Request<WasiBody>,
     reply: oneshot::Sender<Answer>,
     exchange: Arc<Exchange>,
+    payer: Option<Arc<Meter>>,
     seat: Option<Seat>,
     guards: (Slot, Lease),
 }
@@ -113,34 +124,35 @@ pub(crate) struct Answered {
 /// Has `lease`'s revision answer the request.
 ///
 /// # Errors
-/// Every way in which a guest can fail to answer by `deadline`.
+/// Every way in which a guest can fail to answer by the task's deadline.
 pub(crate) async fn call(
     core: &Arc<Core>,
     standing: &Standing,
     (slot, lease): (Slot, Lease),
-    request: Request<WasiBody>,
-    exchange: &Arc<Exchange>,
-    deadline: Instant,
+    task: Task,
 ) -> Result<Answered, Fault> {
+    let deadline = task.deadline;
     let (reply, answer) = oneshot::channel();
     let revision = lease.revision.clone();
     let mut job = Some(Box::new(Job {
-        request,
+        request: task.request,
         reply,
-        exchange: exchange.clone(),
+        exchange: task.exchange,
+        payer: task.payer,
         seat: None,
         guards: (slot, lease),
     }));
     let (claimant, guest) = place(core, standing, revision, &mut job, deadline).await?;
-    let instance = claimant.instance.clone();
     // Dropped after the guest, which is put down with it if need be.
     let hold = Hold(Some(claimant));
-    let answered = attend::begun(Attended { guest, answer }, &instance);
-    match timeout_at(deadline, answered).await {
+    match timeout_at(deadline, Attended { guest, answer }).await {
         Ok(Ok(answer)) => {
             let claimant = hold.keep()?;
             match answer {
-                Ok(response) => Ok(Answered { response, claimant }),
+                Ok(response) => {
+                    let answered = attend::begun(response, claimant).await;
+                    answered.ok_or_else(|| Cause::HostFailed.into())
+                }
                 Err(fault) => {
                     // The guest has said all that it will; others in its instance go on.
                     claimant.release();
@@ -323,12 +335,15 @@ impl Life {
         !self.instance.is_closed() && is_its_own && !self.meter.is_busy()
     }
 
-    /// Gives the guest one request's CPU time; to an instance that has no other request, nothing more than that.
-    fn grant(&self, alone: bool) {
+    /// Gives the guest the CPU time of a request, which for a call is no more than what its `payer` has left; to an
+    /// instance that has no other request, nothing more than that.
+    fn grant(&self, payer: Option<&Arc<Meter>>, alone: bool) {
         if alone {
             self.meter.settle();
         }
-        self.meter.grant(self.revision.config.limits.cpu);
+        let limit = self.revision.config.limits.cpu;
+        let left = payer.map_or(limit, |payer| payer.left());
+        self.meter.grant(limit.min(left));
     }
 
     /// Says what ended the guest, in the order of what explains most.
@@ -345,7 +360,7 @@ const RANDOM_BYTES_MAX: u64 = 64 << 10;
 /// A store that holds one instance of `revision`.
 pub(crate) fn store(
     core: &Arc<Core>,
-    revision: &Revision,
+    revision: &Arc<Revision>,
     meter: &Arc<Meter>,
     wasi: &mut WasiCtxBuilder,
 ) -> Store<State> {
@@ -355,11 +370,7 @@ pub(crate) fn store(
         wasi.env(name, value);
     }
     wasi.stderr(LogStream::new(Stream::Stderr, revision.output.clone()));
-    let egress = Egress::new(
-        core.egress.clone(),
-        config.clone(),
-        revision.outgoing.clone(),
-    );
+    let egress = Egress::new(core, revision, meter);
     let state = State::new(wasi.build(), egress, config.limits.memory, meter.clone());
     state::limited_store(core.engines.engine(revision.program.kind()), state)
 }

@@ -82,10 +82,9 @@ fn deploy(path: &Path, services: usize) -> anyhow::Result<()> {
         fs::write(path.join(format!("s{index}.wasm")), component)?;
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let pool = "[pool]\ninstances = 4096\n[log]\nrequests = false\n";
     fs::write(
         path.with_extension("toml"),
-        format!("services = \"{name}\"\n{pool}"),
+        format!("services = \"{name}\"\n[log]\nrequests = false\n"),
     )?;
     Ok(())
 }

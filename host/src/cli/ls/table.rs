@@ -47,16 +47,8 @@ pub(super) fn render(services: &[Service], width: Width, colours: bool) -> Strin
         return "no services yet: drop a component into the host's folder\n".to_owned();
     }
     let rows: Vec<[String; HEADINGS.len()]> = services.iter().map(cells).collect();
-    let widths: [usize; HEADINGS.len()] = std::array::from_fn(|column| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([HEADINGS[column].len()]).max().unwrap_or(0)
-    });
-    let mut table = line(
-        &HEADINGS.map(str::to_owned),
-        &widths,
-        [Tone::Strong; HEADINGS.len()],
-        colours,
-    );
+    let columns = Columns::of(&HEADINGS, RIGHT, &rows);
+    let mut table = columns.headings(colours);
     for (service, row) in services.iter().zip(&rows) {
         let mut tones = [Tone::Plain; HEADINGS.len()];
         tones[1] = state_tone(&service.state);
@@ -64,7 +56,7 @@ pub(super) fn render(services: &[Service], width: Width, colours: bool) -> Strin
         if service.faults > 0 {
             tones[7] = Tone::Bad;
         }
-        table.push_str(&line(row, &widths, tones, colours));
+        table.push_str(&columns.line(row, tones, colours));
         if let Some(error) = &service.error {
             for line in wrap(
                 &format!("error: {}", harmless(error)),
@@ -110,7 +102,7 @@ fn cells(service: &Service) -> [String; HEADINGS.len()] {
 }
 
 /// Three digits at most before the unit.
-fn milliseconds(ms: f64) -> String {
+pub(super) fn milliseconds(ms: f64) -> String {
     match ms {
         ms if ms < 1.0 => format!("{:.0}us", ms * 1e3),
         ms if ms < 10.0 => format!("{ms:.1}ms"),
@@ -128,27 +120,52 @@ fn state_tone(state: &str) -> Tone {
     }
 }
 
-fn line(
-    cells: &[String; HEADINGS.len()],
-    widths: &[usize; HEADINGS.len()],
-    tones: [Tone; HEADINGS.len()],
-    colours: bool,
-) -> String {
-    let mut line = String::new();
-    for (column, cell) in cells.iter().enumerate() {
-        let fill = " ".repeat(widths[column] - cell.chars().count());
-        let cell = paint(cell, tones[column], colours);
-        let gap = if column == 0 { "" } else { GAP };
-        line.push_str(gap);
-        line.push_str(&if RIGHT[column] {
-            fill + &cell
-        } else {
-            cell + &fill
+/// Columns as wide as what stands in them.
+pub(super) struct Columns<const N: usize> {
+    headings: [&'static str; N],
+    /// Those that hold numbers.
+    right: [bool; N],
+    widths: [usize; N],
+}
+
+impl<const N: usize> Columns<N> {
+    pub(super) fn of(headings: &[&'static str; N], right: [bool; N], rows: &[[String; N]]) -> Self {
+        let widths = std::array::from_fn(|column| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.chain([headings[column].len()]).max().unwrap_or(0)
         });
+        Self {
+            headings: *headings,
+            right,
+            widths,
+        }
     }
-    line.truncate(line.trim_end().len());
-    line.push('\n');
-    line
+
+    pub(super) fn headings(&self, colours: bool) -> String {
+        self.line(
+            &self.headings.map(str::to_owned),
+            [Tone::Strong; N],
+            colours,
+        )
+    }
+
+    pub(super) fn line(&self, cells: &[String; N], tones: [Tone; N], colours: bool) -> String {
+        let mut line = String::new();
+        for (column, cell) in cells.iter().enumerate() {
+            let fill = " ".repeat(self.widths[column] - cell.chars().count());
+            let cell = paint(cell, tones[column], colours);
+            let gap = if column == 0 { "" } else { GAP };
+            line.push_str(gap);
+            line.push_str(&if self.right[column] {
+                fill + &cell
+            } else {
+                cell + &fill
+            });
+        }
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        line
+    }
 }
 
 /// Breaks text between words; a word that is too long stands on a line of its own.

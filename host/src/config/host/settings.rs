@@ -16,7 +16,9 @@ use super::{
 };
 use crate::config::document::{Document, PATH_BYTES_MAX, Scope};
 use crate::config::error::ConfigError;
-use crate::config::raw::{RawCompile, RawConnections, RawHost, RawLog, RawPool, RawTimeouts};
+use crate::config::raw::{
+    RawCalls, RawCompile, RawConnections, RawHost, RawLog, RawPool, RawTimeouts,
+};
 use crate::config::service::absolute;
 use crate::config::token::Token;
 use crate::config::units::{Size, Span};
@@ -27,6 +29,8 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 /// The least that hyper reads a head into.
 const HEADER_BYTES_MIN: u64 = 8 * KIB;
 const HEADER_BYTES_MAX: u64 = MIB;
+/// Least, default and most of `[calls] depth`.
+const CALL_DEPTH: (u32, u32, u32) = (1, 16, 64);
 const HEADERS_MAX: usize = 10_000;
 const POOL_INSTANCES_MAX: u32 = 100_000;
 const COMPILE_MEMORY_MIN: u64 = 256 * MIB;
@@ -143,6 +147,7 @@ pub(super) fn resolve(
         connections_max,
         header_bytes_max,
         headers_max,
+        call_depth_max: call_depth_max(&raw.calls.unwrap_or_default(), &origin)?,
         pool: pool(&raw.pool.unwrap_or_default(), &origin)?,
         compile: compile(&raw.compile.unwrap_or_default(), &origin)?,
         log: log(&raw.log.unwrap_or_default()),
@@ -259,6 +264,10 @@ fn beside(source: &Source) -> &Path {
     path.parent().unwrap_or(path)
 }
 
+fn call_depth_max(raw: &RawCalls, origin: &Origin<'_>) -> Result<u32, ConfigError> {
+    origin.count(&["calls", "depth"], raw.depth, CALL_DEPTH)
+}
+
 fn timeouts(raw: &RawTimeouts, origin: &Origin<'_>) -> Result<Timeouts, ConfigError> {
     let span = |key, given, default| {
         origin.span(
@@ -300,7 +309,7 @@ fn connections(
 }
 
 fn pool(raw: &RawPool, origin: &Origin<'_>) -> Result<Pool, ConfigError> {
-    let bounds = (1, 4096, POOL_INSTANCES_MAX);
+    let bounds = (1, 2048, POOL_INSTANCES_MAX);
     let memory = (MEMORY_MIN, MEMORY_MAX, MEMORY_MAX);
     Ok(Pool {
         instances: origin.count(&["pool", "instances"], raw.instances, bounds)?,

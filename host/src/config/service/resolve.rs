@@ -41,9 +41,6 @@ pub(in crate::config) fn resolve(
     let name = name(raw.name.as_deref(), default_name.as_deref(), scope)?;
     let routes = match raw.route {
         None => RouteSpec::drop_in(&name),
-        Some(routes) if routes.is_empty() => {
-            return Err(scope.error(&["route"], "is empty: add a route, or leave it out"));
-        }
         Some(routes) => routes
             .into_iter()
             .enumerate()

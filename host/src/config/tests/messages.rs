@@ -168,10 +168,6 @@ fn bad_values_say_what_would_do() {
             "a.toml:1: route[0]: has no path: add `path = \"/{*rest}\"` or a narrower one",
         ),
         (
-            "route = []",
-            "a.toml:1: route: is empty: add a route, or leave it out",
-        ),
-        (
             "[allow]\nhosts = ['api.example.com']",
             "a.toml:2: allow.hosts[0]: \"api.example.com\" must start with https:// or http://, \
              as in \"https://api.example.com\"",

@@ -36,7 +36,7 @@ fn a_folder_needs_no_settings() {
     assert_eq!(
         config.pool,
         Pool {
-            instances: 4096,
+            instances: 2048,
             memory_max: 4 << 30
         }
     );

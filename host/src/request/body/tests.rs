@@ -120,6 +120,17 @@ async fn what_a_stopped_guest_has_sent_is_never_all_even_if_its_end_is_there() {
     }
 }
 
+#[tokio::test]
+async fn an_answer_that_breaks_its_promise_does_not_say_how_long_it_is() {
+    for parts in [&["ab"][..], &["ab", "cde"], &[]] {
+        let (_seat, claimant) = alone();
+        let sent = begun(parts, true).await;
+        let sent = Outgoing::boxed(sent, Some(4), Exchange::of_nobody(), claimant, IDLE, false);
+        assert_eq!(sent.size_hint().exact(), None, "{parts:?}");
+        assert!(!sent.is_end_stream(), "{parts:?}");
+    }
+}
+
 /// Sends an answer: the bytes that came out, and why it was cut.
 async fn send(
     body: WasiBody,

@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use http::Response;
 use tokio::sync::oneshot::{self, error::RecvError};
+use wasmtime_wasi_http::WasiBody;
 
-use super::Answer;
 use super::instance::{Claimant, Instance};
 use super::meter::Metered;
+use super::{Answer, Answered};
 use crate::fault::{Cause, Fault};
 use crate::request::body::early::Early;
 
@@ -29,7 +30,9 @@ pub(super) struct Guest {
 impl Guest {
     /// Goes on in a task of its own.
     pub(super) fn go(mut self) {
-        self.life.tell(self.instance.says_when_it_rests());
+        if let Some(lull) = self.life.tell() {
+            self.instance.tells(lull);
+        }
         let task = tokio::spawn(self.life);
         self.instance.started(task.abort_handle());
     }
@@ -79,15 +82,10 @@ impl Drop for Hold {
     }
 }
 
-/// The guest's answer, with as much of its body as it sends before it has to wait for something.
-pub(super) async fn begun(
-    attended: Attended,
-    instance: &Instance,
-) -> Result<Result<Response<Early>, Fault>, RecvError> {
-    let response = match attended.await? {
-        Ok(response) => response,
-        Err(fault) => return Ok(Err(fault)),
-    };
+/// The answer, with as much of its body as the guest sends before it has to wait for something.
+pub(super) async fn begun(response: Response<WasiBody>, claimant: Claimant) -> Option<Answered> {
+    let instance = claimant.instance.clone();
+    let mut sending = Sending(Some(claimant));
     let (head, body) = response.into_parts();
     let mut body = Early::of(body);
     tokio::select! {
@@ -95,5 +93,18 @@ pub(super) async fn begun(
         () = body.begin() => {}
         () = instance.rests() => {}
     }
-    Ok(Ok(Response::from_parts(head, body)))
+    let claimant = sending.0.take()?;
+    let response = Response::from_parts(head, body);
+    Some(Answered { response, claimant })
+}
+
+/// Lets the instance know that its caller has gone in the middle of the answer, unless the claimant is taken out.
+struct Sending(Option<Claimant>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(claimant) = self.0.take() {
+            claimant.hang_up();
+        }
+    }
 }

@@ -34,6 +34,7 @@ pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
         request,
         reply,
         exchange,
+        payer,
         seat,
         guards,
     } = *job;
@@ -51,7 +52,7 @@ pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
     // The builder holds nothing of the pipes any more, so that the output ends with the store.
     drop(wasi);
     let ending = Ending::of(&life.instance);
-    life.grant(true);
+    life.grant(payer.as_ref(), true);
     let program = async {
         let outcome = tokio::select! {
             biased;
@@ -75,6 +76,9 @@ pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
         drop(reply.send(Err(fault)));
     }
     ending.well();
+    if let Some(payer) = payer {
+        payer.pay(life.meter.used_by_now());
+    }
     drop((seat, guards));
 }
 

@@ -18,6 +18,7 @@ use super::state::{self, State};
 use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};
 use crate::fault::{Cause, Fault};
+use crate::request::call::Errand;
 
 /// How long an instance without work is kept.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ pub(super) async fn live(life: &Life, pre: &ProxyPre<State>, first: Box<Job>, mu
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
     let mut store = life.store(&mut wasi);
-    life.grant(true);
+    life.grant(first.payer.as_ref(), true);
     let proxy = match pre.instantiate_async(&mut store).await {
         Ok(proxy) => proxy,
         Err(error) => {
@@ -55,7 +56,8 @@ pub(super) async fn live(life: &Life, pre: &ProxyPre<State>, first: Box<Job>, mu
                 queue.next().await
             }
         };
-        life.grant(true);
+        let payer = next.as_ref().and_then(|job| job.payer.as_ref());
+        life.grant(payer, true);
         state::rearm(&mut store);
     }
     ending.well();
@@ -73,9 +75,12 @@ async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Box<Jo
         request,
         reply,
         exchange,
+        payer,
         seat,
         guards,
     } = *job;
+    let used_before = life.meter.used_by_now();
+    store.data_mut().works_on(Errand::of(&exchange));
     let reply = Reply::new(reply);
     let called = {
         let reply = reply.clone();
@@ -120,6 +125,9 @@ async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Box<Jo
             false
         }
     };
+    if let Some(payer) = payer {
+        payer.pay(life.meter.used_by_now().saturating_sub(used_before));
+    }
     drop((seat, guards));
     fit
 }

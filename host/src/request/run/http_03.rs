@@ -22,13 +22,14 @@ use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};
 use crate::fault::{Cause, Fault};
 use crate::request::body::Held;
+use crate::request::call::Errand;
 use crate::request::exchange::{self, Exchange};
 
 pub(super) async fn live(life: &Life, pre: &ServicePre<State>, first: Box<Job>, mut queue: Queue) {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
     let mut store = life.store(&mut wasi);
-    life.grant(true);
+    life.grant(first.payer.as_ref(), true);
     let service = match pre.instantiate_async(&mut store).await {
         Ok(service) => service,
         Err(error) => {
@@ -85,7 +86,7 @@ async fn take_jobs(
                 idle_until = Instant::now() + IDLE_MAX;
             }
             Some(job) = queue.next() => {
-                life.grant(running.is_empty());
+                life.grant(job.payer.as_ref(), running.is_empty());
                 accessor.with(|access| state::rearm(access));
                 running.push(serve(accessor, service, job, inside));
             }
@@ -108,18 +109,30 @@ async fn serve(
         request,
         reply,
         exchange,
+        // What one of several guests in a store has computed is not known: they are granted what the payer has left.
+        payer: _,
         seat,
         guards,
     } = *job;
+    let errand = Errand::of(&exchange);
     let guest = inside.enter(reply, exchange);
-    let (request, request_io) = accessor.with(|mut access| {
-        let (request, io) = Request::from_http(access.data_mut().http().hooks, request);
+    let handler = service.wasi_http_handler().func_handle();
+    let (call, request_io) = accessor.with(|mut access| {
+        let http = access.data_mut().http();
+        let (request, io) = Request::from_http(http.hooks, request);
+        let request = http.table.push(request)?;
+        let call = handler.start_call_concurrent(access.as_context_mut(), (request,))?;
+        access.data_mut().works_on_in(call.task(), errand);
         let io: BoxFuture<'static, Result<(), wasmtime_wasi_http::Error>> = Box::pin(io);
-        (request, io)
-    });
-    let answer = match service.handle(accessor, request).await? {
+        wasmtime::error::Ok((call, io))
+    })?;
+    let (result,) = handler.finish_call_concurrent(accessor, call).await?;
+    let answer = match result {
         Ok(response) => accessor
-            .with(|mut access| response.into_http(access.as_context_mut(), request_io))
+            .with(|mut access| {
+                let response = access.data_mut().http().table.delete(response)?;
+                response.into_http(access.as_context_mut(), request_io)
+            })
             .map_err(|error| Fault::new(Cause::InvalidResponse, format!("{error:?}"))),
         Err(code) => Err(Fault::new(
             Cause::GuestTrapped,

@@ -26,7 +26,7 @@ pub(crate) struct Instance {
     load: Mutex<Load>,
     abort: OnceLock<AbortHandle>,
     freed: Arc<Freed>,
-    /// Set when it has a task.
+    /// Set when it has a task of its own on its lane.
     lull: OnceLock<Arc<Lull>>,
     /// Why the instance ended, set before its store is dropped.
     end: OnceLock<Fault>,
@@ -194,12 +194,13 @@ impl Instance {
         }
     }
 
-    /// What its task tells of its rests.
-    pub(super) fn says_when_it_rests(&self) -> Arc<Lull> {
-        self.lull.get_or_init(Lull::new).clone()
+    /// Lets requests know through `lull` when the instance rests.
+    pub(super) fn tells(&self, lull: Arc<Lull>) {
+        // There is one task.
+        drop(self.lull.set(lull));
     }
 
-    /// Ends when the instance has nothing to do for now.
+    /// Ends when the instance has nothing to do for now; at once if that is not known.
     pub(crate) async fn rests(&self) {
         if let Some(lull) = self.lull.get() {
             lull.came().await;

@@ -17,6 +17,8 @@ const POLLS_MAX: u32 = 16;
 pub(crate) struct Lull {
     /// Whether there is something to do: the instance is to be polled again.
     awake: AtomicBool,
+    /// Nothing is told any more.
+    over: AtomicBool,
     task: AtomicWaker,
     came: Notify,
 }
@@ -25,19 +27,25 @@ impl Lull {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             awake: AtomicBool::new(true),
+            over: AtomicBool::new(false),
             task: AtomicWaker::new(),
             came: Notify::new(),
         })
     }
 
-    /// Ends when the instance rests, or has not done so for long; at once if it rests now or is gone.
+    /// Ends when the instance rests, or has not done so for long; at once if it rests now, or is not one to wait for.
     pub(crate) async fn came(&self) {
         let mut came = pin!(self.came.notified());
         // From here on none is missed.
         came.as_mut().enable();
-        if self.awake.load(SeqCst) {
+        if self.awake.load(SeqCst) && !self.over.load(SeqCst) {
             came.await;
         }
+    }
+
+    fn end(&self) {
+        self.over.store(true, SeqCst);
+        self.comes();
     }
 
     fn comes(&self) {
@@ -76,6 +84,13 @@ impl Watched {
         let waker = Waker::from(lull.clone());
         self.lull = Some((lull, waker));
     }
+
+    /// Says no more: the instance computes for long, and nobody shall wait for it.
+    pub(crate) fn hush(&mut self) {
+        if let Some((lull, _)) = self.lull.take() {
+            lull.end();
+        }
+    }
 }
 
 impl Future for Watched {
@@ -100,10 +115,7 @@ impl Future for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if let Some((lull, _)) = &self.lull {
-            lull.awake.store(false, SeqCst);
-            lull.comes();
-        }
+        self.hush();
     }
 }
 
@@ -183,5 +195,15 @@ mod tests {
         assert!(futures::poll!(&mut coming).is_pending());
         drop(watched);
         coming.await;
+    }
+
+    #[tokio::test]
+    async fn one_that_computes_for_long_is_not_waited_for() {
+        let (mut watched, lull) = watched(std::future::pending());
+        let mut coming = std::pin::pin!(lull.came());
+        assert!(futures::poll!(&mut coming).is_pending());
+        watched.hush();
+        coming.await;
+        assert!(rests(&lull));
     }
 }

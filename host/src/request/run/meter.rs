@@ -66,6 +66,26 @@ impl Meter {
         self.allowance.store(self.used.load(Relaxed), Relaxed);
     }
 
+    /// What is left of the allowance now, in the middle of a poll too.
+    pub(crate) fn left(&self) -> Duration {
+        let left = self
+            .allowance
+            .load(Relaxed)
+            .saturating_sub(self.used_by_now());
+        Duration::from_nanos(left)
+    }
+
+    /// Nanoseconds used so far, the current poll's included. To be called while the guest is polled.
+    pub(crate) fn used_by_now(&self) -> u64 {
+        let current = self.clock().saturating_sub(self.poll_started.load(Relaxed));
+        self.used.load(Relaxed) + current
+    }
+
+    /// Charges what others have computed for this guest.
+    pub(crate) fn pay(&self, nanos: u64) {
+        self.used.fetch_add(nanos, Relaxed);
+    }
+
     /// CPU time used so far.
     pub(crate) fn used(&self) -> Duration {
         Duration::from_nanos(self.used.load(Relaxed))
@@ -206,11 +226,14 @@ impl Metered {
         }
     }
 
-    /// From now on says when the guest rests.
-    pub(crate) fn tell(&mut self, lull: Arc<Lull>) {
-        if let Place::Here(future) = &mut self.place {
-            future.tell(lull);
-        }
+    /// From now on says when the guest rests, until it moves. None if it has done so.
+    pub(crate) fn tell(&mut self) -> Option<Arc<Lull>> {
+        let Place::Here(future) = &mut self.place else {
+            return None;
+        };
+        let lull = Lull::new();
+        future.tell(lull.clone());
+        Some(lull)
     }
 }
 
@@ -229,7 +252,8 @@ impl Future for Metered {
             if let Some(moves) = this.moves.take() {
                 moves();
             }
-            if let Place::Here(future) = std::mem::replace(&mut this.place, Place::Gone) {
+            if let Place::Here(mut future) = std::mem::replace(&mut this.place, Place::Gone) {
+                future.hush();
                 let task = this.busy_lane.spawn(Busy {
                     meter: this.meter.clone(),
                     future,

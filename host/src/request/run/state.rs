@@ -1,15 +1,17 @@
 //! What a guest's store holds on the host's side, and the limits on it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{AsContextMut, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::meter::{Meter, Tick};
 use crate::capability::egress::Egress;
+use crate::request::call::Errand;
 
 /// Host resources (bodies, headers, pollables, streams) that an instance may hold at once.
 const RESOURCES_MAX: usize = 1024;
@@ -19,6 +21,8 @@ const FIELDS_BYTES_MAX: usize = 32 << 10;
 const CONCURRENT_STATE_MAX: usize = 64 << 10;
 /// Bytes that a guest may hand over in one call of a host function.
 const HOSTCALL_BYTES_MAX: usize = 256 << 10;
+/// Tasks of one instance whose errands are remembered.
+const ERRANDS_MAX: usize = 256;
 /// Epoch ticks after which a computing guest is looked at: the second tick is at least one whole tick away.
 const TICKS_BETWEEN_LOOKS: u64 = 2;
 
@@ -28,6 +32,8 @@ pub struct State {
     http: WasiHttpCtx,
     table: ResourceTable,
     egress: Egress,
+    /// Of an instance that serves several requests at once: the guest's tasks, those that go on after their answers too.
+    errands: VecDeque<(GuestTaskId, Arc<Errand>)>,
     memory: MemoryLimit,
     meter: Arc<Meter>,
 }
@@ -43,9 +49,32 @@ impl State {
             http,
             table,
             egress,
+            errands: VecDeque::new(),
             memory: MemoryLimit::new(memory),
             meter,
         }
+    }
+
+    /// From now on what the guest sends it sends on this errand.
+    pub(crate) fn works_on(&mut self, errand: Option<Arc<Errand>>) {
+        self.egress.errand = errand;
+    }
+
+    /// What the guest sends in this task it sends on this errand.
+    pub(crate) fn works_on_in(&mut self, task: GuestTaskId, errand: Option<Arc<Errand>>) {
+        let Some(errand) = errand else { return };
+        if self.errands.len() == ERRANDS_MAX {
+            self.errands.pop_front();
+        }
+        self.errands.push_back((task, errand));
+    }
+
+    /// The guest is about to send something in this task.
+    pub(crate) fn is_in(&mut self, task: Option<GuestTaskId>) {
+        // The newest: ids of tasks that are over are used again.
+        let mut newest_first = self.errands.iter().rev();
+        let found = newest_first.find(|(other, _)| Some(*other) == task);
+        self.egress.errand = found.map(|(_, errand)| errand.clone());
     }
 
     /// Whether the guest was refused memory.

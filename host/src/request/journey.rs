@@ -1,0 +1,205 @@
+//! What a request hands on to the calls that its service makes, and those to theirs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use skep_policy::name::ServiceName;
+use tokio::time::Instant;
+
+use crate::registry::Snapshot;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What all requests have in common that come of one request from outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Journey {
+    /// The services of this moment: none of these requests sees another version of the system.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// When the caller's own time is up. None for a request from outside.
+    pub(crate) deadline: Option<Instant>,
+    /// Who called. None for a request from outside.
+    pub(crate) caller: Option<Arc<Caller>>,
+    /// The trace that the request from outside belongs to, if it said so.
+    pub(crate) trace: Option<TraceParent>,
+}
+
+/// A service that called, and who called it.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) service: ServiceName,
+    pub(crate) caller: Option<Arc<Caller>>,
+    /// Services from the one that was called from outside to this one, itself included.
+    pub(crate) depth: u32,
+}
+
+impl Journey {
+    /// Of a request from outside.
+    pub(crate) fn begin(snapshot: Arc<Snapshot>, headers: &HeaderMap) -> Self {
+        Self {
+            snapshot,
+            deadline: None,
+            caller: None,
+            trace: headers.get(TRACEPARENT).and_then(TraceParent::read),
+        }
+    }
+
+    /// Of a call that `service` makes for a request of this journey which has until `deadline`.
+    pub(crate) fn call(&self, service: &ServiceName, deadline: Instant) -> Self {
+        let depth = self.depth() + 1;
+        let caller = Caller {
+            service: service.clone(),
+            caller: self.caller.clone(),
+            depth,
+        };
+        Self {
+            snapshot: self.snapshot.clone(),
+            deadline: Some(deadline),
+            caller: Some(Arc::new(caller)),
+            trace: self.trace.clone(),
+        }
+    }
+
+    /// Calls between the request from outside and this one.
+    pub(crate) fn depth(&self) -> u32 {
+        self.caller.as_ref().map_or(0, |caller| caller.depth)
+    }
+}
+
+/// `a → b → c`, in the order of the calls.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut chain = vec![&self.service];
+        let mut next = self.caller.as_ref();
+        while let Some(caller) = next {
+            chain.push(&caller.service);
+            next = caller.caller.as_ref();
+        }
+        for (index, service) in chain.iter().rev().enumerate() {
+            let arrow = if index == 0 { "" } else { " → " };
+            write!(f, "{arrow}{service}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A position in a trace: version 00 of W3C Trace Context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TraceParent(HeaderValue);
+
+/// `00-TRACE-PARENT-FLAGS`: the lengths of the parts, hyphens between them.
+const TRACE_PARTS: [usize; 4] = [2, 32, 16, 2];
+
+impl TraceParent {
+    /// None for what is no trace parent; the standard says to go on as if there were none.
+    fn read(value: &HeaderValue) -> Option<Self> {
+        let text = value.to_str().ok()?;
+        let parts: Vec<&str> = text.split('-').collect();
+        let is_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let lengths_fit = parts.iter().map(|part| part.len()).eq(TRACE_PARTS);
+        let is_zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+        let is_valid = lengths_fit
+            && parts.iter().all(|part| is_hex(part))
+            && parts[0] == "00"
+            && !is_zero(parts[1])
+            && !is_zero(parts[2]);
+        is_valid.then(|| Self(value.clone()))
+    }
+
+    /// A new trace; `seed` is as good as random.
+    fn new(seed: [u64; 3]) -> Option<Self> {
+        let [high, low, parent] = seed.map(|seed| seed.max(1));
+        let text = format!("00-{high:016x}{low:016x}-{parent:016x}-01");
+        HeaderValue::try_from(text).ok().map(Self)
+    }
+
+    fn trace(&self) -> &[u8] {
+        &self.0.as_bytes()[3..35]
+    }
+
+    /// Says in the headers of a call which trace it belongs to. A guest that traces its own work has said so already.
+    pub(crate) fn insert(&self, headers: &mut HeaderMap) {
+        let own = headers.get(TRACEPARENT).and_then(Self::read);
+        if own.is_none_or(|own| own.trace() != self.trace()) {
+            headers.insert(TRACEPARENT, self.0.clone());
+        }
+    }
+}
+
+impl Journey {
+    /// Makes sure that the calls of one request belong to one trace, whether the request came with one or not. `id`
+    /// tells the request from all others.
+    pub(crate) fn trace(&self, id: &str) -> Option<TraceParent> {
+        use std::hash::{BuildHasher, RandomState};
+        use std::sync::OnceLock;
+        static SECRET: OnceLock<RandomState> = OnceLock::new();
+        let of = |part: u8| SECRET.get_or_init(RandomState::new).hash_one((id, part));
+        self.trace
+            .clone()
+            .or_else(|| TraceParent::new([of(0), of(1), of(2)]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn read(text: &'static str) -> Option<TraceParent> {
+        TraceParent::read(&HeaderValue::from_static(text))
+    }
+
+    #[test]
+    fn what_is_no_trace_parent_is_none() {
+        assert!(read(VALID).is_some());
+        for text in [
+            "",
+            "00",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-600f067aa0ba902b7-01",
+        ] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn calls_of_one_request_belong_to_one_trace() {
+        let outside = Journey::begin(Arc::default(), &HeaderMap::new());
+        let (one, same, other) = (outside.trace("a"), outside.trace("a"), outside.trace("b"));
+        assert_eq!(one, same);
+        assert_ne!(one.as_ref().unwrap().trace(), other.unwrap().trace());
+        assert!(TraceParent::read(&one.unwrap().0).is_some(), "it is valid");
+        let mut headers = HeaderMap::new();
+        headers.insert(TRACEPARENT, HeaderValue::from_static(VALID));
+        let traced = Journey::begin(Arc::default(), &headers);
+        assert_eq!(traced.trace("a"), read(VALID));
+    }
+
+    #[test]
+    fn a_guest_may_say_where_in_the_trace_it_is_and_no_other_trace() {
+        let own = "00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-01";
+        let foreign = "00-11111111111111111111111111111111-1111111111111111-01";
+        for (said, expected) in [(own, own), (foreign, VALID), ("junk", VALID)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(TRACEPARENT, HeaderValue::from_static(said));
+            read(VALID).unwrap().insert(&mut headers);
+            assert_eq!(headers[TRACEPARENT], expected);
+        }
+    }
+
+    #[test]
+    fn a_chain_of_callers_reads_in_the_order_of_the_calls() {
+        let name = |text: &str| ServiceName::try_from(text).unwrap();
+        let now = Instant::now();
+        let outside = Journey::begin(Arc::default(), &HeaderMap::new());
+        assert_eq!(outside.depth(), 0);
+        let called = outside.call(&name("a"), now).call(&name("b"), now);
+        assert_eq!(called.depth(), 2);
+        assert_eq!(called.caller.unwrap().to_string(), "a → b");
+    }
+}
