@@ -26,3 +26,4 @@ mod request_log;
 mod routing;
 mod slow_client;
 mod sockets;
+mod tolerance;

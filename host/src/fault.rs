@@ -30,7 +30,7 @@ impl Blame {
 }
 
 /// Everything that can keep a request from its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "each cause's title says what it is")]
 pub enum Cause {
     MalformedRequest,
@@ -39,9 +39,11 @@ pub enum Cause {
     BodyTooLarge,
     BodyTimeout,
     CallerGone,
+    RateLimited,
     QueueFull,
     NotReady,
     Draining,
+    BreakerOpen,
     GuestTrapped,
     GuestOutOfMemory,
     NoResponse,
@@ -55,18 +57,26 @@ pub enum Cause {
     HostFailed,
 }
 
+impl serde::Serialize for Cause {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl Cause {
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::NoRoute,
         Self::WrongMethod,
         Self::BodyTooLarge,
         Self::BodyTimeout,
         Self::CallerGone,
+        Self::RateLimited,
         Self::QueueFull,
         Self::NotReady,
         Self::Draining,
+        Self::BreakerOpen,
         Self::GuestTrapped,
         Self::GuestOutOfMemory,
         Self::NoResponse,
@@ -90,9 +100,12 @@ impl Cause {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             // Only for the log: there is nobody to send it to.
             Self::CallerGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::QueueFull | Self::NotReady | Self::Draining | Self::PoolExhausted => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::QueueFull
+            | Self::NotReady
+            | Self::Draining
+            | Self::BreakerOpen
+            | Self::PoolExhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::GuestTrapped
             | Self::GuestOutOfMemory
             | Self::NoResponse
@@ -115,6 +128,7 @@ impl Cause {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::CallerGone
+            | Self::RateLimited
             | Self::QueueFull => Blame::Caller,
             Self::GuestTrapped
             | Self::GuestOutOfMemory
@@ -124,7 +138,8 @@ impl Cause {
             | Self::InstantiationFailed
             | Self::CpuDeadline
             | Self::WallDeadline
-            | Self::CallLoop => Blame::Guest,
+            | Self::CallLoop
+            | Self::BreakerOpen => Blame::Guest,
             Self::NotReady | Self::Draining | Self::PoolExhausted | Self::HostFailed => Blame::Host,
         }
     }
@@ -138,9 +153,11 @@ impl Cause {
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::CallerGone => "caller_gone",
+            Self::RateLimited => "rate_limited",
             Self::QueueFull => "queue_full",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
+            Self::BreakerOpen => "breaker_open",
             Self::GuestTrapped => "guest_trapped",
             Self::GuestOutOfMemory => "guest_out_of_memory",
             Self::NoResponse => "no_response",
@@ -164,9 +181,11 @@ impl Cause {
             Self::BodyTooLarge => "the request body is larger than the service allows",
             Self::BodyTimeout => "the request body stopped arriving",
             Self::CallerGone => "the caller closed the connection",
+            Self::RateLimited => "too many requests",
             Self::QueueFull => "the service's queue is full",
             Self::NotReady => "the service has no running revision",
             Self::Draining => "what would answer is being shut down",
+            Self::BreakerOpen => "the service fails too often and is given a rest",
             Self::GuestTrapped => "the service crashed",
             Self::GuestOutOfMemory => "the service ran out of memory",
             Self::NoResponse => "the service ended without a response",
@@ -199,6 +218,10 @@ pub struct Fault {
     pub detail: String,
     /// For [`Cause::WrongMethod`]: the methods that the route takes.
     pub allow: Option<String>,
+    /// Seconds after which trying again makes sense, if that is known better than by the cause.
+    pub retry_after: Option<u32>,
+    /// Whether the guest failed before it sent anything to anyone.
+    pub unobserved: bool,
 }
 
 impl Fault {
@@ -210,6 +233,8 @@ impl Fault {
             cause,
             detail,
             allow: None,
+            retry_after: None,
+            unobserved: false,
         }
     }
 
@@ -217,9 +242,8 @@ impl Fault {
     pub fn wrong_method(allow: &[&str]) -> Self {
         let allow = allow.join(", ");
         Self {
-            cause: Cause::WrongMethod,
-            detail: format!("the route takes {allow}"),
-            allow: Some(allow),
+            allow: Some(allow.clone()),
+            ..Self::new(Cause::WrongMethod, format!("the route takes {allow}"))
         }
     }
 }
@@ -251,7 +275,7 @@ mod tests {
                     "{cause:?}"
                 ),
                 Blame::Guest => assert!(
-                    matches!(cause.status().as_u16(), 502 | 504 | 508),
+                    matches!(cause.status().as_u16(), 502..=504 | 508),
                     "{cause:?}"
                 ),
                 Blame::Host => assert!(matches!(cause.status().as_u16(), 500 | 503), "{cause:?}"),

@@ -22,6 +22,7 @@ use crate::pool::{Permits, Share, Stock};
 use crate::request::gate::Gate;
 use crate::request::run::Program;
 use crate::request::run::instances::Instances;
+use crate::request::tolerate::Guards;
 use crate::telemetry::edges::Edges;
 use crate::telemetry::traffic::Traffic;
 
@@ -46,6 +47,7 @@ pub(crate) struct Standing {
     pub(crate) traffic: Traffic,
     /// What the service calls.
     pub(crate) calls: Edges,
+    pub(crate) guards: Guards,
 }
 
 /// An artifact and its resolved configuration; immutable.
@@ -169,6 +171,7 @@ impl Registry {
             share: Share::new(&self.stock, self.common.clone()),
             traffic: Traffic::default(),
             calls: Edges::default(),
+            guards: Guards::default(),
         })
     }
 
@@ -216,6 +219,7 @@ impl Registry {
         let shares = shares::divide(self.pool_instances, &asks)?;
         for (service, reserved) in services.values().zip(&shares.reserved) {
             service.standing.share.resize(*reserved);
+            service.standing.guards.configure(&service.config.tolerance);
             service.standing.gate.resize(
                 service.config.limits.concurrency,
                 service.config.limits.queue,

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use futures::FutureExt;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming as HyperBody;
+use tokio::time::Instant;
 use wasmtime_wasi_http::WasiBody;
 
 use self::accept::Busy;
 use self::body::OutgoingBody;
+use self::call::Errand;
 use self::exchange::Exchange;
 use self::headers::{Client, RequestId};
 use self::journey::Journey;
-use self::run::meter::Meter;
+use self::run::meter::Payer;
 use self::run::{Answered, Task};
 use self::send::Manner;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
-use crate::registry::Service;
+use crate::registry::{Service, Snapshot};
 
 pub(crate) mod accept;
 pub(crate) mod body;
@@ -32,6 +34,7 @@ mod lease;
 pub mod run;
 mod send;
 mod slow;
+pub(crate) mod tolerate;
 
 /// Answers one request from outside, whatever comes of it.
 pub(crate) async fn serve(
@@ -45,9 +48,9 @@ pub(crate) async fn serve(
     let manner = Manner {
         body_idle: core.config.timeouts.body_idle,
         without_body: answers_without_body(request.method()),
-        multiplexed: request.version() == Version::HTTP_2,
+        may_be_unread: request.version() == Version::HTTP_2,
     };
-    let journey = Journey::begin(core.registry.snapshot(), request.headers());
+    let journey = Journey::begin(request.headers());
     let exchange = Exchange::new(core, id, what, journey, busy);
     conclude(&exchange, manner, answer(core, request, client, &exchange)).await
 }
@@ -63,7 +66,16 @@ async fn conclude(
         Ok(Err(fault)) => Err(fault),
         Err(panic) => Err(Fault::new(Cause::HostFailed, panic_message(&*panic))),
     };
-    sent.unwrap_or_else(|fault| send::fault(fault, exchange, manner.without_body))
+    sent.unwrap_or_else(|fault| {
+        let service = exchange.routed().cloned();
+        let fallback = service
+            .as_ref()
+            .and_then(|service| service.config.tolerance.instead(fault.cause));
+        match fallback {
+            Some(fallback) => send::fallback(fault, fallback, exchange, manner.without_body),
+            None => send::fault(fault, exchange, manner.without_body),
+        }
+    })
 }
 
 async fn answer(
@@ -72,29 +84,57 @@ async fn answer(
     client: &Client,
     exchange: &Arc<Exchange>,
 ) -> Result<Answered, Fault> {
-    let route = dispatch::route(&exchange.journey.snapshot, &request)?;
+    let snapshot = core.registry.snapshot();
+    let route = dispatch::route(&snapshot, &request)?;
     exchange.routed_to(route.service);
     let body_idle = core.config.timeouts.body_idle;
     let request = dispatch::prepare(request, &route, client, exchange, body_idle)?;
-    reach(core, route.service, request, exchange, None).await
+    reach(core, &snapshot, route.service, request, exchange, None).await
 }
 
 /// Has `service` answer. From here the way is the same for requests from outside and for calls, whose CPU time is a
 /// part of the `payer`'s.
 async fn reach(
     core: &Arc<Core>,
-    service: &Service,
+    snapshot: &Arc<Snapshot>,
+    service: &Arc<Service>,
     request: Request<WasiBody>,
     exchange: &Arc<Exchange>,
-    payer: Option<Arc<Meter>>,
+    payer: Option<Payer>,
+) -> Result<Answered, Fault> {
+    if service.config.tolerance.is_plain() {
+        return attempt(core, snapshot, service, request, exchange, payer, None).await;
+    }
+    // Its future is large, and most services have none.
+    let tolerant = tolerate::reach(core, snapshot, service, request, exchange, payer);
+    Box::pin(tolerant).await
+}
+
+/// Has a guest of `service` answer, `until` then if that is sooner than the request's own deadline.
+async fn attempt(
+    core: &Arc<Core>,
+    snapshot: &Arc<Snapshot>,
+    service: &Arc<Service>,
+    request: Request<WasiBody>,
+    exchange: &Arc<Exchange>,
+    payer: Option<Payer>,
+    until: Option<Instant>,
 ) -> Result<Answered, Fault> {
     let deadline = exchange.deadline(service);
+    let deadline = until.map_or(deadline, |until| until.min(deadline));
     let lease = lease::current(service)?;
-    let slot = service.standing.gate.admit(deadline).await?;
+    let gate = &service.standing.gate;
+    // What it waits for could be what waits for it.
+    let slot = if exchange.journey.has_passed(&service.name) {
+        gate.admit_at_once()?
+    } else {
+        gate.admit(deadline).await?
+    };
     exchange.runs_on(&lease.revision);
     let task = Task {
         request,
         exchange: exchange.clone(),
+        errand: Errand::of(exchange, snapshot, service),
         payer,
         deadline,
     };

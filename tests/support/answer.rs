@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use http::HeaderMap;
 use http::response::Parts;
-use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -137,7 +137,7 @@ impl Answer {
             self.header("x-request-id")
         );
         assert!(!problem.title.is_empty());
-        let retry = self.head.status == StatusCode::SERVICE_UNAVAILABLE;
+        let retry = matches!(self.status(), 429 | 503);
         assert_eq!(self.header("retry-after").is_some(), retry, "{self:?}");
         problem
     }

@@ -3,12 +3,15 @@
 //! Nothing here does I/O, spawns, or reads a clock: time is an argument. So every rule can be tested
 //! exhaustively in milliseconds.
 
+pub mod breaker;
 pub mod duration;
 pub mod fit;
 pub mod limits;
 pub mod name;
 pub mod nearest;
 pub mod quote;
+pub mod rate;
+pub mod retry;
 pub mod routes;
 pub mod shares;
 pub mod size;

@@ -35,6 +35,8 @@ struct Summary {
     /// Why the newest candidate was refused.
     error: Option<String>,
     routes: Vec<String>,
+    /// `closed`, `open` or `half_open`, if the service has a breaker.
+    breaker: Option<skep_policy::breaker::State>,
     in_flight: u32,
     queued: u32,
     requests: u64,
@@ -205,6 +207,9 @@ impl Known<'_> {
                 .service
                 .map(|service| routes(&service.config))
                 .unwrap_or_default(),
+            breaker: self
+                .service
+                .and_then(|service| service.standing.guards.breaker_state()),
             in_flight,
             queued,
             requests: traffic.map_or(0, Traffic::begun),

@@ -22,8 +22,7 @@ use skep_policy::name::ServiceName;
 use crate::config::ServiceConfig;
 use crate::host::Core;
 use crate::registry::Revision;
-use crate::request::call::{self, Callee, Errand, Telephone};
-use crate::request::run::meter::Meter;
+use crate::request::call::{self, Call, Callee, Errand, Telephone};
 
 /// Requests that all guests together may have under way.
 const REQUESTS_MAX: usize = 16_384;
@@ -43,6 +42,9 @@ const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 64;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, WasiBody>;
+
+/// Why a guest that may call a service can't.
+const NO_ERRAND: &str = "services are called while a request is worked on, and by a service of wasi:http 0.3 with the client of 0.3";
 
 /// The connections to other hosts, shared by all services.
 #[derive(Debug)]
@@ -95,22 +97,28 @@ pub(crate) struct Egress {
     config: Arc<ServiceConfig>,
     of_revision: Arc<Semaphore>,
     requests: Arc<Semaphore>,
-    telephone: Telephone,
+    /// None while the guest is only tried.
+    telephone: Option<Telephone>,
     /// What the guest works on.
     pub(crate) errand: Option<Arc<Errand>>,
+    /// Whether that is known for one request at a time.
+    pub(crate) forgets_errand: bool,
+    pub(crate) has_sent: bool,
     denied: u32,
 }
 
 impl Egress {
-    /// The way out of an instance of `revision`, whose CPU time is metered by `meter`.
-    pub(crate) fn new(core: &Arc<Core>, revision: &Revision, meter: &Arc<Meter>) -> Self {
+    /// The way out of an instance of `revision`.
+    pub(crate) fn new(core: &Core, revision: &Revision, telephone: Option<Telephone>) -> Self {
         Self {
             outside: core.egress.clone(),
             config: revision.config.clone(),
             of_revision: revision.outgoing.clone(),
             requests: Arc::new(Semaphore::new(REQUESTS_PER_INSTANCE_MAX)),
-            telephone: Telephone::new(core, meter.clone()),
+            telephone,
             errand: None,
+            forgets_errand: false,
+            has_sent: false,
             denied: 0,
         }
     }
@@ -123,7 +131,7 @@ impl Egress {
                 uri.scheme_str().unwrap_or("https"),
                 uri.authority().map_or("", |a| a.as_str())
             );
-            self.deny(&origin, &format!("add {origin:?} to hosts"));
+            self.deny(&origin, &self.adding(&origin, "hosts"));
         }
         allowed
     }
@@ -132,25 +140,27 @@ impl Egress {
     fn may_call(&mut self, callee: &Callee<'_>, uri: &http::Uri) -> Option<ServiceName> {
         let origin = uri.authority().map_or("", |authority| authority.as_str());
         let Callee::Service(name) = callee else {
-            self.deny(
-                origin,
-                "call http://NAME.internal/ and add NAME to services",
-            );
+            self.deny(origin, "services are called at http://NAME.internal/");
             return None;
         };
         let name = name.to_ascii_lowercase();
         let allowed = self.config.allow.services.get(name.as_str()).cloned();
         if allowed.is_none() {
-            self.deny(origin, &format!("add {name:?} to services"));
+            self.deny(origin, &self.adding(&name, "services"));
         }
         allowed
+    }
+
+    fn adding(&self, what: &str, list: &str) -> String {
+        let service = self.config.name.as_ref();
+        format!("to permit it add {what:?} to {list} under [allow] in the manifest of {service}")
     }
 
     fn deny(&mut self, origin: &str, remedy: &str) {
         if self.denied < DENIALS_LOGGED_MAX {
             self.denied += 1;
             let service = self.config.name.as_ref();
-            tracing::warn!(target: "skep::egress", service, origin, "outgoing request denied; to permit it {remedy} under [allow] in the manifest of {service}");
+            tracing::warn!(target: "skep::egress", service, origin, "outgoing request denied; {remedy}");
         }
     }
 }
@@ -178,15 +188,28 @@ impl WasiHttpHooks for Egress {
         options: Option<RequestOptions>,
         _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
+        self.has_sent = true;
         let denied = || Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         let options = options.unwrap_or_default();
         if let Some(callee) = call::callee(request.uri()) {
-            let name = self.may_call(&callee, request.uri());
-            let (Some(name), Some(errand)) = (name, &self.errand) else {
+            let Some(name) = self.may_call(&callee, request.uri()) else {
                 return denied();
             };
-            let answer = self.telephone.call(errand, name, request);
-            return Box::new(called(answer, options));
+            let errand = if self.forgets_errand {
+                self.errand.take()
+            } else {
+                self.errand.clone()
+            };
+            let (Some(telephone), Some(errand)) = (&self.telephone, errand) else {
+                self.deny(name.as_str(), NO_ERRAND);
+                return denied();
+            };
+            let permits = [self.requests.clone(), self.of_revision.clone()];
+            return Box::new(called(
+                telephone.call(&errand, name, request),
+                permits,
+                options,
+            ));
         }
         if !self.may_leave(request.uri()) {
             return denied();
@@ -202,9 +225,16 @@ impl WasiHttpHooks for Egress {
 
 /// The answer to a call, if it comes as soon as the guest wants it to.
 async fn called(
-    answer: impl Future<Output = Result<http::Response<WasiBody>, Error>>,
+    call: Call,
+    [of_instance, of_revision]: [Arc<Semaphore>; 2],
     options: RequestOptions,
 ) -> Sent {
+    let closed = |_| Error::ConnectionLimitReached;
+    let _permits = (
+        of_instance.acquire_owned().await.map_err(closed)?,
+        of_revision.acquire_owned().await.map_err(closed)?,
+    );
+    let answer = call.answer();
     let response = match options.first_byte_timeout {
         Some(limit) => timeout(limit, answer)
             .await

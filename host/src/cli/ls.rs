@@ -60,6 +60,7 @@ struct Service {
     revision: Option<u64>,
     digest: Option<String>,
     kind: Option<String>,
+    breaker: Option<String>,
     in_flight: u64,
     queued: u64,
     requests: u64,

@@ -19,6 +19,57 @@ pub(super) struct RawService {
     pub(super) instances: Option<RawInstances>,
     pub(super) env: Option<BTreeMap<String, String>>,
     pub(super) allow: Option<RawAllow>,
+    pub(super) retry: Option<RawRetry>,
+    pub(super) breaker: Option<RawBreaker>,
+    pub(super) rate_limit: Option<RawRateLimit>,
+    pub(super) fallback: Option<RawFallback>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawRetry {
+    pub(super) attempts: Option<u32>,
+    pub(super) per_try_timeout: Option<Span>,
+    pub(super) backoff: Option<Span>,
+    pub(super) backoff_max: Option<Span>,
+    pub(super) budget_percent: Option<u8>,
+    pub(super) budget_min: Option<u32>,
+    pub(super) on: Option<Vec<String>>,
+    pub(super) statuses: Option<Vec<u16>>,
+    pub(super) methods: Option<Vec<String>>,
+    pub(super) retry_unobserved: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawBreaker {
+    pub(super) window_calls: Option<u32>,
+    pub(super) window_time: Option<Span>,
+    pub(super) minimum_calls: Option<u32>,
+    pub(super) failure_rate: Option<u8>,
+    pub(super) slow_call_rate: Option<u8>,
+    pub(super) slow_call_duration: Option<Span>,
+    pub(super) open: Option<Span>,
+    pub(super) half_open_calls: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawRateLimit {
+    pub(super) requests_per_second: Option<f64>,
+    pub(super) burst: Option<u32>,
+    pub(super) key: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawFallback {
+    pub(super) on: Option<Vec<String>>,
+    pub(super) service: Option<String>,
+    pub(super) status: Option<u16>,
+    pub(super) headers: Option<BTreeMap<String, String>>,
+    pub(super) body: Option<String>,
+    pub(super) file: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

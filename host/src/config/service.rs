@@ -1,6 +1,7 @@
 //! A service as its manifest, its file's name, or an entry in `skep.toml` describes it.
 
 pub(in crate::config) mod resolve;
+pub mod tolerance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use skep_policy::routes::RouteSpec;
 use skep_policy::size;
 
 use self::resolve::{Confined, resolve};
+use self::tolerance::Tolerance;
 use super::allowed::AllowedHost;
 use super::document::Document;
 use super::error::ConfigError;
@@ -37,6 +39,8 @@ pub struct ServiceConfig {
     pub env: BTreeMap<String, String>,
     /// What the service may reach.
     pub allow: Allow,
+    /// What is done about faults.
+    pub tolerance: Tolerance,
 }
 
 /// How instances are used; `None` leaves it to the kind of component.
@@ -111,6 +115,7 @@ pub fn without_manifest(wasm: &Path) -> Result<ServiceConfig, ConfigError> {
         instances: Instances::default(),
         env: BTreeMap::new(),
         allow: Allow::default(),
+        tolerance: Tolerance::default(),
     })
 }
 

@@ -3,6 +3,7 @@
 mod hostile;
 mod messages;
 mod settings;
+mod tolerance;
 
 use std::fs;
 use std::path::{Path, PathBuf};

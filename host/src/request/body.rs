@@ -217,14 +217,14 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Sends `body` for as long as it makes progress; `multiplexed` if the connection carries other answers as well.
+    /// Sends `body` for as long as it makes progress; `may_be_unread` if its reader may leave it alone and go on.
     pub(crate) fn boxed(
         body: Early,
         promised: Option<u64>,
         exchange: Arc<Exchange>,
         claimant: Claimant,
         idle: Duration,
-        multiplexed: bool,
+        may_be_unread: bool,
     ) -> OutgoingBody {
         let outgoing = Self {
             body,
@@ -235,7 +235,7 @@ impl Outgoing {
             bytes: 0,
             cut: None,
         };
-        if multiplexed {
+        if may_be_unread {
             unread::Unread::boxed(outgoing, idle)
         } else {
             outgoing.boxed_unsync()

@@ -1,8 +1,9 @@
 //! A call from one service to another: `http://NAME.internal/` enters the way of a request, without a socket.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
-use http::{Request, Response, Uri};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::BodyExt;
 use skep_policy::name::ServiceName;
 use tokio::runtime::Handle;
@@ -10,15 +11,17 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
+use super::body::OutgoingBody;
 use super::exchange::Exchange;
 use super::headers::RequestId;
-use super::journey::Journey;
-use super::run::meter::Meter;
+use super::journey::{Journey, TraceParent};
+use super::run::Answered;
+use super::run::meter::{Meter, Payer};
 use super::send::Manner;
-use super::{answers_without_body, conclude, dispatch, headers, reach};
+use super::{answers_without_body, conclude, dispatch, headers};
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
-use crate::registry::Service;
+use crate::registry::{Service, Snapshot};
 
 /// The domain under which services reach each other; never on the network.
 const DOMAIN: &str = ".internal";
@@ -26,9 +29,8 @@ const DOMAIN: &str = ".internal";
 /// What an instance needs to call other services.
 pub(crate) struct Telephone {
     core: Arc<Core>,
-    /// The lane of the instance's first request: what it calls does not run where guests go that compute for long.
-    lane: Handle,
     meter: Arc<Meter>,
+    lane: Handle,
 }
 
 /// The request that a guest works for, as its calls need it. Outlives the request: a guest may go on after its answer.
@@ -36,23 +38,56 @@ pub(crate) struct Telephone {
 pub(crate) struct Errand {
     id: RequestId,
     journey: Journey,
+    /// When the request's time is up, unless it has been answered.
     deadline: Instant,
+    exchange: Weak<Exchange>,
     service: Arc<Service>,
+    /// The services of the moment: no request sees another version of the system, nor do those that come of it.
+    snapshot: Arc<Snapshot>,
+    /// The trace of the calls, if the request belongs to none.
+    trace: OnceLock<Option<TraceParent>>,
 }
 
 impl Errand {
     /// None if the service that the request is for may call no other.
-    pub(crate) fn of(exchange: &Exchange) -> Option<Arc<Self>> {
-        let service = exchange.routed()?;
+    pub(crate) fn of(
+        exchange: &Arc<Exchange>,
+        snapshot: &Arc<Snapshot>,
+        service: &Arc<Service>,
+    ) -> Option<Arc<Self>> {
         if service.config.allow.services.is_empty() {
             return None;
         }
+        let journey = Journey {
+            retries: Some(exchange.retries().clone()),
+            ..exchange.journey.clone()
+        };
         Some(Arc::new(Self {
             id: exchange.id.clone(),
-            journey: exchange.journey.clone(),
+            journey,
             deadline: exchange.deadline(service),
+            exchange: Arc::downgrade(exchange),
             service: service.clone(),
+            snapshot: snapshot.clone(),
+            trace: OnceLock::new(),
         }))
+    }
+
+    /// When the time is up of what a call is for; None once that has been answered.
+    fn deadline(&self) -> Option<Instant> {
+        let is_waited_for = self
+            .exchange
+            .upgrade()
+            .is_some_and(|exchange| !exchange.has_head());
+        is_waited_for.then_some(self.deadline)
+    }
+
+    /// The trace that a call with these headers belongs to: the request's, or else the guest's own, or else a new one.
+    fn trace(&self, headers: &HeaderMap) -> Option<TraceParent> {
+        let of_request = self.journey.trace.clone();
+        of_request
+            .or_else(|| TraceParent::of(headers))
+            .or_else(|| self.trace.get_or_init(TraceParent::new).clone())
     }
 }
 
@@ -73,7 +108,9 @@ pub(crate) fn callee(uri: &Uri) -> Option<Callee<'_>> {
     if !host.is_char_boundary(at) || !host[at..].eq_ignore_ascii_case(DOMAIN) {
         return None;
     }
-    let is_plain = uri.scheme_str() == Some("http") && matches!(uri.port_u16(), None | Some(80));
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let has_plain_port = matches!(authority.strip_prefix(uri.host()?), Some("" | ":80"));
+    let is_plain = uri.scheme_str() == Some("http") && has_plain_port;
     Some(if is_plain {
         Callee::Service(&host[..at])
     } else {
@@ -82,102 +119,127 @@ pub(crate) fn callee(uri: &Uri) -> Option<Callee<'_>> {
 }
 
 impl Telephone {
-    pub(crate) fn new(core: &Arc<Core>, meter: Arc<Meter>) -> Self {
+    /// For the instance that `meter` meters; what it calls runs on `lane`.
+    pub(crate) fn new(core: &Arc<Core>, meter: &Arc<Meter>, lane: &Handle) -> Self {
         Self {
             core: core.clone(),
-            lane: Handle::current(),
-            meter,
+            meter: meter.clone(),
+            lane: lane.clone(),
         }
     }
 
-    /// Sends a guest's `request` on its `errand` to the service `name`. The call ends if this is dropped.
+    /// A guest's `request` on its `errand` to the service `name`. To be called in the guest's poll.
     pub(crate) fn call(
         &self,
-        errand: &Errand,
+        errand: &Arc<Errand>,
         name: ServiceName,
         request: Request<WasiBody>,
-    ) -> impl Future<Output = Result<Response<WasiBody>, WasiError>> + Send + use<> {
-        let call = self.prepare(errand, &name, &request);
-        let (core, meter) = (self.core.clone(), self.meter.clone());
-        let answer = self.lane.spawn(async move {
-            let manner = Manner {
-                body_idle: core.config.timeouts.body_idle,
-                without_body: answers_without_body(request.method()),
-                multiplexed: false,
-            };
-            conclude(&call, manner, answer(&core, &call, &name, request, meter)).await
-        });
-        let answer = AbortOnDropHandle::new(answer);
-        async move {
-            // It does not panic, and nobody else aborts it.
-            let response = answer.await.map_err(|_| WasiError::ConnectionTerminated)?;
-            Ok(response.map(|body| {
-                body.map_err(|_cut| WasiError::HttpResponseIncomplete)
-                    .boxed_unsync()
-            }))
+    ) -> Call {
+        Call {
+            core: self.core.clone(),
+            payer: Payer::of(&self.meter),
+            lane: self.lane.clone(),
+            errand: errand.clone(),
+            name,
+            request,
         }
     }
-
-    fn prepare(
-        &self,
-        errand: &Errand,
-        name: &ServiceName,
-        request: &Request<WasiBody>,
-    ) -> Arc<Exchange> {
-        let caller = &errand.service;
-        let mut journey = errand.journey.call(&caller.name, errand.deadline);
-        journey.trace = journey.trace(errand.id.as_str());
-        let edge = caller.standing.calls.to(name);
-        let what = (request.method().clone(), request.uri().path());
-        Exchange::call(&self.core, errand.id.clone(), what, journey, edge)
-    }
 }
 
-async fn answer(
-    core: &Arc<Core>,
-    call: &Arc<Exchange>,
-    name: &ServiceName,
+/// A call that has not begun.
+pub(crate) struct Call {
+    core: Arc<Core>,
+    payer: Payer,
+    lane: Handle,
+    errand: Arc<Errand>,
+    name: ServiceName,
     request: Request<WasiBody>,
-    payer: Arc<Meter>,
-) -> Result<super::Answered, Fault> {
-    let journey = &call.journey;
-    let service = journey.snapshot.services.get(name).ok_or_else(|| {
-        Fault::new(
-            Cause::NotReady,
-            format!("there is no service {name}; see `skep ls`"),
-        )
-    })?;
-    call.routed_to(service);
-    let depth_max = core.config.call_depth_max;
-    if let Some(caller) = journey
-        .caller
-        .as_ref()
-        .filter(|caller| caller.depth > depth_max)
-    {
-        return Err(Fault::new(
-            Cause::CallLoop,
-            format!("{caller} → {name}: more than {depth_max} calls deep; see [calls] depth"),
-        ));
-    }
-    let request = introduce(request, call, service, core)?;
-    reach(core, service, request, call, Some(payer)).await
 }
 
-/// The request as the callee's guest gets it.
+impl Call {
+    /// Makes the call, which ends if this is dropped.
+    ///
+    /// # Errors
+    /// When the host fails; every other failure is an answer.
+    pub(crate) async fn answer(self) -> Result<Response<WasiBody>, WasiError> {
+        let lane = self.lane.clone();
+        let answer = AbortOnDropHandle::new(lane.spawn(self.run()));
+        // It does not panic, and nobody else aborts it.
+        let response = answer.await.map_err(|_| WasiError::ConnectionTerminated)?;
+        Ok(response.map(|body| {
+            body.map_err(|_cut| WasiError::HttpResponseIncomplete)
+                .boxed_unsync()
+        }))
+    }
+
+    async fn run(self) -> Response<OutgoingBody> {
+        let manner = Manner {
+            body_idle: self.core.config.timeouts.body_idle,
+            without_body: answers_without_body(self.request.method()),
+            may_be_unread: true,
+        };
+        let errand = &self.errand;
+        let caller = &errand.service;
+        let mut journey = errand.journey.call(&caller.name, errand.deadline());
+        journey.trace = errand.trace(self.request.headers());
+        let edge = caller.standing.calls.to(&self.name);
+        let what = (self.request.method().clone(), self.request.uri().path());
+        let exchange = Exchange::call(&self.core, errand.id.clone(), what, journey, edge);
+        conclude(&exchange, manner, self.reach(&exchange)).await
+    }
+
+    async fn reach(self, exchange: &Arc<Exchange>) -> Result<Answered, Fault> {
+        let (core, name) = (&self.core, &self.name);
+        let snapshot = &self.errand.snapshot;
+        let service = snapshot.services.get(name).ok_or_else(|| {
+            let detail = format!("there is no service {name}; see `skep ls`");
+            Fault::new(Cause::NotReady, detail)
+        })?;
+        exchange.routed_to(service);
+        let journey = &exchange.journey;
+        let depth_max = core.config.call_depth_max;
+        if let Some(caller) = journey
+            .caller
+            .as_ref()
+            .filter(|caller| caller.depth > depth_max)
+        {
+            return Err(Fault::new(
+                Cause::CallLoop,
+                format!("{caller} → {name}: more than {depth_max} calls deep; see [calls] depth"),
+            ));
+        }
+        let request = introduce(self.request, exchange, service)?;
+        let body_idle = core.config.timeouts.body_idle;
+        let request = dispatch::bounded(request, service, exchange, body_idle)?;
+        super::reach(core, snapshot, service, request, exchange, Some(self.payer)).await
+    }
+}
+
+/// The request as the callee gets it, whatever the caller wrote of who sends it and where to.
 fn introduce(
     mut request: Request<WasiBody>,
-    call: &Arc<Exchange>,
+    exchange: &Exchange,
     service: &Service,
-    core: &Core,
 ) -> Result<Request<WasiBody>, Fault> {
+    let malformed = |error: http::Error| Fault::new(Cause::MalformedRequest, error);
     let host = format!("{}{DOMAIN}", service.name);
-    let caller = call.journey.caller.as_ref();
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", PathAndQuery::as_str);
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(host.as_str())
+        .path_and_query(path)
+        .build();
+    *request.uri_mut() = uri.map_err(malformed)?;
+    let caller = exchange.journey.caller.as_ref();
     let caller = caller.map_or("", |caller| caller.service.as_ref());
     headers::introduce_caller(request.headers_mut(), caller, &host);
-    if let Some(trace) = &call.journey.trace {
+    if let Some(trace) = &exchange.journey.trace {
         trace.insert(request.headers_mut());
     }
-    dispatch::bounded(request, service, call, core.config.timeouts.body_idle)
+    Ok(request)
 }
 
 #[cfg(test)]
@@ -194,6 +256,8 @@ mod tests {
             ("http://a.b.internal/", Some(Service("a.b"))),
             ("https://payment.internal/", Some(Nowhere)),
             ("http://payment.internal:8080/", Some(Nowhere)),
+            ("http://payment.internal:99999/", Some(Nowhere)),
+            ("http://me@payment.internal/", Some(Nowhere)),
             ("http://.internal/", Some(Service(""))),
             ("http://internal/", None),
             ("http://payment.internal.example/", None),

@@ -1,6 +1,6 @@
 //! One request and its answer, as the log and the metrics see it.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,19 @@ pub(crate) struct Exchange {
     /// Whether the guest waits for a part of the request's body that has not arrived.
     awaits_caller: AtomicBool,
     sent: Mutex<Sent>,
+    /// What is left of the client's rate, if that is limited.
+    quota: OnceLock<Quota>,
+    /// Further tries that have come of the request.
+    retries: OnceLock<Arc<AtomicU32>>,
+    /// One of several tries, neither counted nor logged.
+    is_turn: bool,
+}
+
+/// What a rate limit says of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Quota {
+    pub(crate) settings: skep_policy::rate::Settings,
+    pub(crate) verdict: skep_policy::rate::Verdict,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +114,9 @@ impl Exchange {
                 connection,
                 ..Sent::default()
             }),
+            quota: OnceLock::new(),
+            retries: OnceLock::new(),
+            is_turn: false,
         })
     }
 
@@ -116,13 +132,81 @@ impl Exchange {
             host_traffic: Arc::default(),
             service: OnceLock::new(),
             revision: OnceLock::new(),
-            journey: Journey::begin(Arc::default(), &http::HeaderMap::new()),
+            journey: Journey::begin(&http::HeaderMap::new()),
             edge: None,
             fault: OnceLock::new(),
             refused: Notify::new(),
             awaits_caller: AtomicBool::new(false),
             sent: Mutex::default(),
+            quota: OnceLock::new(),
+            retries: OnceLock::new(),
+            is_turn: false,
         })
+    }
+
+    /// One try of several for the same request, or another service's turn: what comes of it is no matter of the others.
+    pub(crate) fn turn(&self, service: &Arc<Service>) -> Arc<Self> {
+        Arc::new(Self {
+            id: self.id.clone(),
+            started: self.started,
+            method: self.method.clone(),
+            path: String::new(),
+            log: false,
+            host_traffic: self.host_traffic.clone(),
+            service: service.clone().into(),
+            revision: OnceLock::new(),
+            journey: self.journey.clone(),
+            edge: None,
+            fault: OnceLock::new(),
+            refused: Notify::new(),
+            awaits_caller: AtomicBool::new(false),
+            sent: Mutex::default(),
+            quota: OnceLock::new(),
+            retries: self.retries().clone().into(),
+            is_turn: true,
+        })
+    }
+
+    /// Whether the head of the answer is out, after which the request's own time is no bound any more.
+    pub(crate) fn has_head(&self) -> bool {
+        self.sent().status.is_some()
+    }
+
+    /// The request runs as this turn of it did.
+    pub(crate) fn as_in(&self, turn: &Self) {
+        if let Some(revision) = turn.revision.get() {
+            self.runs_on(revision);
+        }
+    }
+
+    /// Records that another service answered a request that failed here.
+    pub(crate) fn covered(&self, fault: &Fault, by: &str) {
+        let Some(service) = self.routed() else { return };
+        service.standing.traffic.covered(fault.cause);
+        let (id, service) = (self.id.as_str(), service.name.as_ref());
+        let (cause, detail) = (fault.cause.as_str(), fault.detail.as_str());
+        tracing::warn!(target: "skep::request", id, service, cause, detail, by, "answered by fallback");
+    }
+
+    pub(crate) fn says_quota(&self, quota: Quota) {
+        // One limit a request.
+        drop(self.quota.set(quota));
+    }
+
+    pub(crate) fn quota(&self) -> Option<&Quota> {
+        self.quota.get()
+    }
+
+    /// Further tries that have come of the request from outside.
+    pub(crate) fn retries(&self) -> &Arc<AtomicU32> {
+        let of_tree = || self.journey.retries.clone().unwrap_or_default();
+        self.retries.get_or_init(of_tree)
+    }
+
+    /// Takes one of so many further tries that may come of the request from outside.
+    pub(crate) fn takes_retry(&self, most: u32) -> bool {
+        let more = |taken| (taken < most).then_some(taken + 1);
+        self.retries().fetch_update(Relaxed, Relaxed, more).is_ok()
     }
 
     pub(crate) fn routed_to(&self, service: &Arc<Service>) {
@@ -214,6 +298,9 @@ impl Exchange {
             sent.connection = None;
             sent.status
         };
+        if self.is_turn {
+            return;
+        }
         let duration = self.started.elapsed();
         let cause = self.fault.get().map(|fault| fault.cause);
         let status = status.unwrap_or_else(|| cause.unwrap_or(Cause::CallerGone).status());

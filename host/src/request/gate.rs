@@ -45,6 +45,20 @@ impl Gate {
         self.permits.resize(concurrency);
     }
 
+    /// A slot that is free now.
+    ///
+    /// # Errors
+    /// [`Cause::QueueFull`] when there is none.
+    pub fn admit_at_once(&self) -> Result<Slot, Fault> {
+        let permit = self.permits.try_acquire(1).ok_or_else(|| {
+            Fault::new(
+                Cause::QueueFull,
+                "the service works on as many requests as [limits] concurrency allows, and this call comes of one of them",
+            )
+        })?;
+        Ok(Slot { _permit: permit })
+    }
+
     /// Waits for a slot, in order of arrival, until `deadline`.
     ///
     /// # Errors

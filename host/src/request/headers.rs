@@ -4,14 +4,20 @@ use std::net::SocketAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::exchange::Quota;
+use super::tolerate::whole_seconds;
 use crate::host::RequestIds;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE: HeaderName = HeaderName::from_static("ratelimit");
 /// The service that makes a call. Never from outside.
 const CALLER: HeaderName = HeaderName::from_static("x-skep-caller");
+/// Who answered in a service's place.
+const FALLBACK: HeaderName = HeaderName::from_static("x-skep-fallback");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -39,6 +45,14 @@ fn is_claim(name: &HeaderName) -> bool {
             | "x-forwarded-ssl"
             | "x-forwarded-prefix"
             | "x-skep-caller"
+    )
+}
+
+/// Whether a header says which client sent a request from outside.
+fn is_of_client(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "forwarded" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto"
     )
 }
 
@@ -134,9 +148,27 @@ impl Client {
 
 /// Says in a call's headers which service makes it, and to which host.
 pub(crate) fn introduce_caller(headers: &mut HeaderMap, caller: &str, host: &str) {
-    remove_hop_by_hop(headers);
+    remove(headers, |name| {
+        is_of_connection(name) || is_claim(name) || is_of_client(name)
+    });
     headers.insert(CALLER, value(caller.to_owned()));
     headers.insert(header::HOST, value(host.to_owned()));
+}
+
+/// Says in an answer's headers that `who` gave it in the place of a service.
+pub(crate) fn insert_fallback(headers: &mut HeaderMap, who: &str) {
+    headers.insert(FALLBACK, value(who.to_owned()));
+}
+
+/// Says in an answer's headers how many requests the client has left (draft-ietf-httpapi-ratelimit-headers).
+pub(crate) fn insert_quota(headers: &mut HeaderMap, quota: &Quota) {
+    let Quota { settings, verdict } = quota;
+    let window = whole_seconds(settings.interval.saturating_mul(settings.burst));
+    let policy = format!("\"default\";q={};w={window}", settings.burst);
+    headers.insert(RATE_POLICY, value(policy));
+    let until = whole_seconds(verdict.retry_after.max(settings.interval));
+    let rest = format!("\"default\";r={};t={until}", verdict.remaining);
+    headers.insert(RATE, value(rest));
 }
 
 /// A value of what is known to be printable ASCII.

@@ -2,24 +2,23 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use skep_policy::name::ServiceName;
 use tokio::time::Instant;
-
-use crate::registry::Snapshot;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What all requests have in common that come of one request from outside.
 #[derive(Clone, Debug)]
 pub(crate) struct Journey {
-    /// The services of this moment: none of these requests sees another version of the system.
-    pub(crate) snapshot: Arc<Snapshot>,
-    /// When the caller's own time is up. None for a request from outside.
+    /// When the caller's own time is up. None for a request from outside, and for calls of one that is answered already.
     pub(crate) deadline: Option<Instant>,
     /// Who called. None for a request from outside.
     pub(crate) caller: Option<Arc<Caller>>,
+    /// Further tries of requests of this journey. None until there may be one.
+    pub(crate) retries: Option<Arc<AtomicU32>>,
     /// The trace that the request from outside belongs to, if it said so.
     pub(crate) trace: Option<TraceParent>,
 }
@@ -35,17 +34,17 @@ pub(crate) struct Caller {
 
 impl Journey {
     /// Of a request from outside.
-    pub(crate) fn begin(snapshot: Arc<Snapshot>, headers: &HeaderMap) -> Self {
+    pub(crate) fn begin(headers: &HeaderMap) -> Self {
         Self {
-            snapshot,
             deadline: None,
             caller: None,
-            trace: headers.get(TRACEPARENT).and_then(TraceParent::read),
+            retries: None,
+            trace: TraceParent::of(headers),
         }
     }
 
     /// Of a call that `service` makes for a request of this journey which has until `deadline`.
-    pub(crate) fn call(&self, service: &ServiceName, deadline: Instant) -> Self {
+    pub(crate) fn call(&self, service: &ServiceName, deadline: Option<Instant>) -> Self {
         let depth = self.depth() + 1;
         let caller = Caller {
             service: service.clone(),
@@ -53,11 +52,23 @@ impl Journey {
             depth,
         };
         Self {
-            snapshot: self.snapshot.clone(),
-            deadline: Some(deadline),
+            deadline,
             caller: Some(Arc::new(caller)),
+            retries: self.retries.clone(),
             trace: self.trace.clone(),
         }
+    }
+
+    /// Whether a call of the service has led here.
+    pub(crate) fn has_passed(&self, service: &ServiceName) -> bool {
+        let mut next = self.caller.as_ref();
+        while let Some(caller) = next {
+            if caller.service == *service {
+                return true;
+            }
+            next = caller.caller.as_ref();
+        }
+        false
     }
 
     /// Calls between the request from outside and this one.
@@ -92,7 +103,7 @@ const TRACE_PARTS: [usize; 4] = [2, 32, 16, 2];
 
 impl TraceParent {
     /// None for what is no trace parent; the standard says to go on as if there were none.
-    fn read(value: &HeaderValue) -> Option<Self> {
+    pub(crate) fn read(value: &HeaderValue) -> Option<Self> {
         let text = value.to_str().ok()?;
         let parts: Vec<&str> = text.split('-').collect();
         let is_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -106,9 +117,11 @@ impl TraceParent {
         is_valid.then(|| Self(value.clone()))
     }
 
-    /// A new trace; `seed` is as good as random.
-    fn new(seed: [u64; 3]) -> Option<Self> {
-        let [high, low, parent] = seed.map(|seed| seed.max(1));
+    /// A new trace.
+    pub(crate) fn new() -> Option<Self> {
+        use std::hash::{BuildHasher, RandomState};
+        let random = |part: u8| RandomState::new().hash_one(part).max(1);
+        let [high, low, parent] = [0, 1, 2].map(random);
         let text = format!("00-{high:016x}{low:016x}-{parent:016x}-01");
         HeaderValue::try_from(text).ok().map(Self)
     }
@@ -117,26 +130,16 @@ impl TraceParent {
         &self.0.as_bytes()[3..35]
     }
 
+    /// What the headers say.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        headers.get(TRACEPARENT).and_then(Self::read)
+    }
+
     /// Says in the headers of a call which trace it belongs to. A guest that traces its own work has said so already.
     pub(crate) fn insert(&self, headers: &mut HeaderMap) {
-        let own = headers.get(TRACEPARENT).and_then(Self::read);
-        if own.is_none_or(|own| own.trace() != self.trace()) {
+        if Self::of(headers).is_none_or(|own| own.trace() != self.trace()) {
             headers.insert(TRACEPARENT, self.0.clone());
         }
-    }
-}
-
-impl Journey {
-    /// Makes sure that the calls of one request belong to one trace, whether the request came with one or not. `id`
-    /// tells the request from all others.
-    pub(crate) fn trace(&self, id: &str) -> Option<TraceParent> {
-        use std::hash::{BuildHasher, RandomState};
-        use std::sync::OnceLock;
-        static SECRET: OnceLock<RandomState> = OnceLock::new();
-        let of = |part: u8| SECRET.get_or_init(RandomState::new).hash_one((id, part));
-        self.trace
-            .clone()
-            .or_else(|| TraceParent::new([of(0), of(1), of(2)]))
     }
 }
 
@@ -168,16 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_one_request_belong_to_one_trace() {
-        let outside = Journey::begin(Arc::default(), &HeaderMap::new());
-        let (one, same, other) = (outside.trace("a"), outside.trace("a"), outside.trace("b"));
-        assert_eq!(one, same);
-        assert_ne!(one.as_ref().unwrap().trace(), other.unwrap().trace());
-        assert!(TraceParent::read(&one.unwrap().0).is_some(), "it is valid");
-        let mut headers = HeaderMap::new();
-        headers.insert(TRACEPARENT, HeaderValue::from_static(VALID));
-        let traced = Journey::begin(Arc::default(), &headers);
-        assert_eq!(traced.trace("a"), read(VALID));
+    fn a_new_trace_is_valid_and_no_other_is_the_same() {
+        let (one, other) = (TraceParent::new().unwrap(), TraceParent::new().unwrap());
+        assert_ne!(one.trace(), other.trace());
+        assert_eq!(TraceParent::read(&one.0), Some(one.clone()));
     }
 
     #[test]
@@ -195,11 +192,13 @@ mod tests {
     #[test]
     fn a_chain_of_callers_reads_in_the_order_of_the_calls() {
         let name = |text: &str| ServiceName::try_from(text).unwrap();
-        let now = Instant::now();
-        let outside = Journey::begin(Arc::default(), &HeaderMap::new());
+        let now = Some(Instant::now());
+        let outside = Journey::begin(&HeaderMap::new());
         assert_eq!(outside.depth(), 0);
         let called = outside.call(&name("a"), now).call(&name("b"), now);
         assert_eq!(called.depth(), 2);
+        assert!(called.has_passed(&name("a")) && called.has_passed(&name("b")));
+        assert!(!called.has_passed(&name("c")));
         assert_eq!(called.caller.unwrap().to_string(), "a → b");
     }
 }

@@ -19,11 +19,12 @@ use self::attend::{Attended, Guest, Hold};
 use self::instance::{Claimant, Instance, Seat};
 use self::instances::Reach;
 use self::lull::Watched;
-use self::meter::{Meter, Metered};
+use self::meter::{Meter, Metered, Payer};
 use self::queue::Queue;
 use self::state::State;
 use super::body;
 use super::body::early::Early;
+use super::call::{Errand, Telephone};
 use super::exchange::Exchange;
 use super::gate::Slot;
 use crate::capability::egress::Egress;
@@ -99,8 +100,10 @@ type Answer = Result<Response<WasiBody>, Fault>;
 pub(crate) struct Task {
     pub(crate) request: Request<WasiBody>,
     pub(crate) exchange: Arc<Exchange>,
+    /// What its calls belong to, if it may make any.
+    pub(crate) errand: Option<Arc<Errand>>,
     /// Whose CPU time this is a part of; None for a request from outside.
-    pub(crate) payer: Option<Arc<Meter>>,
+    pub(crate) payer: Option<Payer>,
     pub(crate) deadline: Instant,
 }
 
@@ -110,7 +113,8 @@ pub(crate) struct Job {
     request: Request<WasiBody>,
     reply: oneshot::Sender<Answer>,
     exchange: Arc<Exchange>,
-    payer: Option<Arc<Meter>>,
+    errand: Option<Arc<Errand>>,
+    payer: Option<Payer>,
     seat: Option<Seat>,
     guards: (Slot, Lease),
 }
@@ -138,6 +142,7 @@ pub(crate) async fn call(
         request: task.request,
         reply,
         exchange: task.exchange,
+        errand: task.errand,
         payer: task.payer,
         seat: None,
         guards: (slot, lease),
@@ -243,6 +248,7 @@ fn start(
         revision,
         instance: instance.clone(),
         meter: meter.clone(),
+        lane: Handle::current(),
         claim,
     };
     let future = Watched::new(Box::pin(life.live(job, queue)));
@@ -270,6 +276,8 @@ struct Life {
     revision: Arc<Revision>,
     instance: Arc<Instance>,
     meter: Arc<Meter>,
+    /// Where its calls run: not where guests go that compute for long.
+    lane: Handle,
     // Dropped last: the claim comes back after the store is gone.
     claim: Claim,
 }
@@ -326,7 +334,14 @@ impl Life {
 
     /// A store with nothing in it but what the revision is allowed.
     fn store(&self, wasi: &mut WasiCtxBuilder) -> Store<State> {
-        store(&self.core, &self.revision, &self.meter, wasi)
+        let telephone = Telephone::new(&self.core, &self.meter, &self.lane);
+        store(
+            &self.core,
+            &self.revision,
+            &self.meter,
+            Some(telephone),
+            wasi,
+        )
     }
 
     /// Whether the instance may take another request after those it has had.
@@ -337,18 +352,23 @@ impl Life {
 
     /// Gives the guest the CPU time of a request, which for a call is no more than what its `payer` has left; to an
     /// instance that has no other request, nothing more than that.
-    fn grant(&self, payer: Option<&Arc<Meter>>, alone: bool) {
+    fn grant(&self, payer: Option<&Payer>, alone: bool) {
         if alone {
             self.meter.settle();
         }
         let limit = self.revision.config.limits.cpu;
-        let left = payer.map_or(limit, |payer| payer.left());
-        self.meter.grant(limit.min(left));
+        match payer {
+            None => self.meter.grant(limit),
+            // It has its allowance already.
+            Some(payer) if payer.is(&self.meter) => {}
+            Some(payer) => self.meter.grant(limit.min(payer.left)),
+        }
     }
 
     /// Says what ended the guest, in the order of what explains most.
     fn fault(&self, error: &wasmtime::Error, state: &State, otherwise: Cause) -> Fault {
-        let fault = classify(error, state, &self.meter, otherwise);
+        let mut fault = classify(error, state, &self.meter, otherwise);
+        fault.unobserved = !state.has_sent();
         self.instance.ends(fault.clone());
         fault
     }
@@ -362,6 +382,7 @@ pub(crate) fn store(
     core: &Arc<Core>,
     revision: &Arc<Revision>,
     meter: &Arc<Meter>,
+    telephone: Option<Telephone>,
     wasi: &mut WasiCtxBuilder,
 ) -> Store<State> {
     let config = &revision.config;
@@ -370,7 +391,7 @@ pub(crate) fn store(
         wasi.env(name, value);
     }
     wasi.stderr(LogStream::new(Stream::Stderr, revision.output.clone()));
-    let egress = Egress::new(core, revision, meter);
+    let egress = Egress::new(core, revision, telephone);
     let state = State::new(wasi.build(), egress, config.limits.memory, meter.clone());
     state::limited_store(core.engines.engine(revision.program.kind()), state)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
@@ -14,9 +14,10 @@ use tokio::time::timeout;
 use super::body::early::Early;
 use super::body::{Outgoing, OutgoingBody};
 use super::exchange::Exchange;
-use super::headers::remove_hop_by_hop;
+use super::headers::{self, remove_hop_by_hop};
 use super::run::Answered;
 use super::run::instance::Claimant;
+use crate::config::service::tolerance::FallbackAnswer;
 use crate::fault::{Cause, Fault};
 
 /// What the request and the settings say about how an answer is sent.
@@ -26,8 +27,8 @@ pub(crate) struct Manner {
     pub(crate) body_idle: Duration,
     /// Whether the answer has no body whatever the service sends.
     pub(crate) without_body: bool,
-    /// Whether the connection carries other answers at the same time.
-    pub(crate) multiplexed: bool,
+    /// Whether whoever gets the answer may leave it alone without closing a connection.
+    pub(crate) may_be_unread: bool,
 }
 
 /// Sends what a guest answered.
@@ -50,7 +51,7 @@ pub(crate) fn guest(
     };
     remove_hop_by_hop(&mut parts.headers);
     parts.headers.remove(header::TE);
-    exchange.id.insert(&mut parts.headers);
+    say_of_exchange(&mut parts.headers, exchange);
     exchange.head(parts.status);
     let status_without_body = matches!(
         parts.status,
@@ -71,7 +72,7 @@ pub(crate) fn guest(
         exchange.clone(),
         claimant,
         manner.body_idle,
-        manner.multiplexed,
+        manner.may_be_unread,
     );
     Ok(Response::from_parts(parts, body))
 }
@@ -115,6 +116,39 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
+/// Sends what the service's manifest says for requests that failed so.
+pub(crate) fn fallback(
+    fault: Fault,
+    fallback: &FallbackAnswer,
+    exchange: &Arc<Exchange>,
+    without_body: bool,
+) -> Response<OutgoingBody> {
+    let FallbackAnswer::Static {
+        status,
+        headers,
+        body,
+    } = fallback
+    else {
+        return self::fault(fault, exchange, without_body);
+    };
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::from_u16(*status).unwrap_or_default();
+    for (name, value) in headers {
+        // Checked when the manifest was read.
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    headers::insert_fallback(response.headers_mut(), "static");
+    finish(
+        response,
+        Bytes::from(body.clone()),
+        fault,
+        exchange,
+        without_body,
+    )
+}
+
 /// Sends the host's own answer for a request that failed. The detail stays in the log.
 pub(crate) fn fault(
     fault: Fault,
@@ -146,16 +180,31 @@ pub(crate) fn fault(
     {
         headers.insert(header::ALLOW, allow);
     }
-    if let Some(seconds) = cause.retry_after() {
+    if let Some(seconds) = fault.retry_after.or(cause.retry_after()) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if matches!(cause, Cause::BodyTooLarge | Cause::BodyTimeout) {
         // The rest of the body is not read, so the connection can't be used again.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    exchange.id.insert(headers);
+    finish(response, body, fault, exchange, without_body)
+}
+
+/// The host's answer as it leaves, and the end of the exchange.
+fn finish(
+    mut response: Response<OutgoingBody>,
+    body: Bytes,
+    fault: Fault,
+    exchange: &Exchange,
+    without_body: bool,
+) -> Response<OutgoingBody> {
+    let length = HeaderValue::from(body.len());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length);
+    say_of_exchange(response.headers_mut(), exchange);
     exchange.failed(fault);
-    exchange.head(cause.status());
+    exchange.head(response.status());
     exchange.over(body.len() as u64);
     if !without_body {
         *response.body_mut() = Full::new(body)
@@ -163,6 +212,13 @@ pub(crate) fn fault(
             .boxed_unsync();
     }
     response
+}
+
+fn say_of_exchange(headers: &mut http::HeaderMap, exchange: &Exchange) {
+    exchange.id.insert(headers);
+    if let Some(quota) = exchange.quota() {
+        headers::insert_quota(headers, quota);
+    }
 }
 
 fn empty() -> OutgoingBody {

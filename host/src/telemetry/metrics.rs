@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use self::text::{Family, Kind, Text};
 use super::process::Process;
 use super::traffic::{DURATION_BOUNDS, Traffic};
+use skep_policy::breaker;
+
 use crate::deploy::board::{Report, State};
 use crate::fault::Cause;
 use crate::host::Core;
@@ -184,7 +186,7 @@ fn states(text: &mut Text, reports: &BTreeMap<String, Report>) {
 
 fn gauges(text: &mut Text, services: &[(&str, &Service)]) {
     type Read = fn(&Service) -> f64;
-    let families: [(&str, &str, Read); 5] = [
+    let families: [(&str, &str, Read); 6] = [
         (
             "skep_revision",
             "The number of the running revision; 0 if there is none.",
@@ -223,6 +225,15 @@ fn gauges(text: &mut Text, services: &[(&str, &Service)]) {
             "skep_instance_claims_in_use",
             "Claims on the service's own share of the instance pool that are held.",
             |service| f64::from(service.standing.share.held()),
+        ),
+        (
+            "skep_breaker_open",
+            "1 while the service's breaker refuses requests, 0.5 while it lets a few through.",
+            |service| match service.standing.guards.breaker_state() {
+                Some(breaker::State::Open) => 1.0,
+                Some(breaker::State::HalfOpen) => 0.5,
+                Some(breaker::State::Closed) | None => 0.0,
+            },
         ),
     ];
     for (name, help, read) in families {
@@ -286,6 +297,12 @@ fn traffic(text: &mut Text, services: &[(&str, &Traffic)]) {
         "Faults of guests after their answer was out; part of skep_faults_total.",
     );
     each(late, services, |traffic| float(traffic.late_faults()));
+    let retries = text.family(
+        "skep_retries_total",
+        Kind::Counter,
+        "Further tries of requests that had failed.",
+    );
+    each(retries, services, |traffic| float(traffic.retries()));
     let bytes = text.family(
         "skep_response_body_bytes_total",
         Kind::Counter,

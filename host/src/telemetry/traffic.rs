@@ -25,6 +25,7 @@ pub struct Traffic {
     statuses: Box<[AtomicU64]>,
     faults: [AtomicU64; CAUSES],
     late_faults: AtomicU64,
+    retries: AtomicU64,
     durations: [AtomicU64; DURATION_BOUNDS.len() + 1],
     duration_nanos: AtomicU64,
     bytes: AtomicU64,
@@ -39,6 +40,7 @@ impl Default for Traffic {
             statuses: zeros(STATUS_MAX - STATUS_MIN + 1),
             faults: Default::default(),
             late_faults: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
             durations: Default::default(),
             duration_nanos: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -77,6 +79,21 @@ impl Traffic {
     /// A guest failed after its answer was out.
     pub(crate) fn late(&self, cause: Cause) {
         self.late_faults.fetch_add(1, Relaxed);
+        self.faults[cause as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A request is tried again.
+    pub(crate) fn tried_again(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    /// Further tries of requests.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Relaxed)
+    }
+
+    /// A request failed and another service answered it.
+    pub(crate) fn covered(&self, cause: Cause) {
         self.faults[cause as usize].fetch_add(1, Relaxed);
     }
 

@@ -75,10 +75,12 @@ fn cells(service: &Service) -> [String; HEADINGS.len()] {
         .digest
         .as_deref()
         .map(|digest| digest.strip_prefix("sha256:").unwrap_or(digest));
-    let state = if service.deploying && service.state == "ready" {
-        "ready (deploying)"
-    } else {
-        &service.state
+    let breaker = service.breaker.as_deref().unwrap_or("closed");
+    let state = match (service.state.as_str(), service.deploying, breaker) {
+        ("ready", true, _) => "ready (deploying)",
+        ("ready", false, "open") => "ready (breaker open)",
+        ("ready", false, "half_open") => "ready (breaker half open)",
+        (state, ..) => state,
     };
     let in_flight = match service.queued {
         0 => service.in_flight.to_string(),

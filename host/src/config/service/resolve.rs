@@ -9,7 +9,7 @@ use skep_policy::name::ServiceName;
 use skep_policy::quote::quoted;
 use skep_policy::routes::{HostPattern, Method, PathPattern, RouteSpec};
 
-use super::{Allow, Instances, ServiceConfig, absolute, is_service_toml};
+use super::{Allow, Instances, ServiceConfig, absolute, is_service_toml, tolerance};
 use crate::config::allowed::AllowedHost;
 use crate::config::document::{PATH_BYTES_MAX, Scope};
 use crate::config::error::ConfigError;
@@ -47,6 +47,15 @@ pub(in crate::config) fn resolve(
             .map(|(i, raw)| route(raw, &scope.below(&["route", &i.to_string()])))
             .collect::<Result<_, _>>()?,
     };
+    let tolerance = tolerance::resolve(
+        tolerance::Raw {
+            retry: raw.retry,
+            breaker: raw.breaker,
+            rate_limit: raw.rate_limit,
+            fallback: raw.fallback,
+        },
+        scope,
+    )?;
     Ok(ServiceConfig {
         routes,
         limits: limits(&raw.limits.unwrap_or_default(), &scope.below(&["limits"]))?,
@@ -62,6 +71,7 @@ pub(in crate::config) fn resolve(
         )?,
         allow: allow(raw.allow.unwrap_or_default(), &scope.below(&["allow"]))?,
         component: component(raw.component, scope, confined)?,
+        tolerance,
         name,
     })
 }

@@ -20,6 +20,7 @@ use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use super::instance::Ending;
+use super::meter::Bill;
 use super::state::State;
 use super::{Answer, Job, Life};
 use crate::cgi::{self, CgiError, Head, HeadParser, Server, UnfitPath};
@@ -34,6 +35,7 @@ pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
         request,
         reply,
         exchange,
+        errand,
         payer,
         seat,
         guards,
@@ -48,7 +50,9 @@ pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
             return drop(reply.send(Err(Fault::new(Cause::MalformedRequest, error))));
         }
     };
+    let _bill = payer.clone().map(|payer| Bill::begin(payer, &life.meter));
     let mut store = life.store(&mut wasi);
+    store.data_mut().works_on(errand);
     // The builder holds nothing of the pipes any more, so that the output ends with the store.
     drop(wasi);
     let ending = Ending::of(&life.instance);
@@ -76,9 +80,6 @@ pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
         drop(reply.send(Err(fault)));
     }
     ending.well();
-    if let Some(payer) = payer {
-        payer.pay(life.meter.used_by_now());
-    }
     drop((seat, guards));
 }
 

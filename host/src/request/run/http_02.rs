@@ -13,12 +13,12 @@ use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 
 use super::instance::Ending;
+use super::meter::Bill;
 use super::queue::Queue;
 use super::state::{self, State};
 use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};
 use crate::fault::{Cause, Fault};
-use crate::request::call::Errand;
 
 /// How long an instance without work is kept.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(10);
@@ -75,12 +75,13 @@ async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Box<Jo
         request,
         reply,
         exchange,
+        errand,
         payer,
         seat,
         guards,
     } = *job;
-    let used_before = life.meter.used_by_now();
-    store.data_mut().works_on(Errand::of(&exchange));
+    let _bill = payer.map(|payer| Bill::begin(payer, &life.meter));
+    store.data_mut().works_on(errand);
     let reply = Reply::new(reply);
     let called = {
         let reply = reply.clone();
@@ -125,9 +126,6 @@ async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Box<Jo
             false
         }
     };
-    if let Some(payer) = payer {
-        payer.pay(life.meter.used_by_now().saturating_sub(used_before));
-    }
     drop((seat, guards));
     fit
 }

@@ -22,7 +22,6 @@ use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};
 use crate::fault::{Cause, Fault};
 use crate::request::body::Held;
-use crate::request::call::Errand;
 use crate::request::exchange::{self, Exchange};
 
 pub(super) async fn live(life: &Life, pre: &ServicePre<State>, first: Box<Job>, mut queue: Queue) {
@@ -109,12 +108,12 @@ async fn serve(
         request,
         reply,
         exchange,
+        errand,
         // What one of several guests in a store has computed is not known: they are granted what the payer has left.
         payer: _,
         seat,
         guards,
     } = *job;
-    let errand = Errand::of(&exchange);
     let guest = inside.enter(reply, exchange);
     let handler = service.wasi_http_handler().func_handle();
     let (call, request_io) = accessor.with(|mut access| {
@@ -126,6 +125,7 @@ async fn serve(
         let io: BoxFuture<'static, Result<(), wasmtime_wasi_http::Error>> = Box::pin(io);
         wasmtime::error::Ok((call, io))
     })?;
+    let task = call.task();
     let (result,) = handler.finish_call_concurrent(accessor, call).await?;
     let answer = match result {
         Ok(response) => accessor
@@ -147,6 +147,7 @@ async fn serve(
     // The guest may still stream its body: the request keeps its place until the body is gone. Nothing is ever sent.
     drop(body_done.await);
     inside.leave(guest);
+    accessor.with(|mut access| access.data_mut().has_answered(task));
     drop((seat, guards));
     Ok(())
 }

@@ -31,7 +31,11 @@ pub(crate) struct Meter {
     used: AtomicU64,
     /// Nanoseconds that may be used in the instance's life so far; grows with every request that it takes.
     allowance: AtomicU64,
-    /// When the current poll started, in nanoseconds of the clock that the lane is charged by.
+    /// Nanoseconds that calls have used which the guest made for what it works on.
+    paid: AtomicU64,
+    /// How often the guest has begun with something new.
+    fresh_starts: AtomicU64,
+    /// When the current poll started, in nanoseconds of the clock that the lane is charged by; 0 between polls.
     poll_started: AtomicU64,
     /// The thread's CPU time in nanoseconds when the current poll was found to take long; 0 if it was not.
     suspected: AtomicU64,
@@ -63,27 +67,18 @@ impl Meter {
 
     /// Forgets what is left of earlier grants: an idle instance starts afresh.
     pub(crate) fn settle(&self) {
+        self.fresh_starts.fetch_add(1, Relaxed);
+        self.paid.store(0, Relaxed);
         self.allowance.store(self.used.load(Relaxed), Relaxed);
     }
 
-    /// What is left of the allowance now, in the middle of a poll too.
-    pub(crate) fn left(&self) -> Duration {
-        let left = self
-            .allowance
-            .load(Relaxed)
-            .saturating_sub(self.used_by_now());
-        Duration::from_nanos(left)
-    }
-
-    /// Nanoseconds used so far, the current poll's included. To be called while the guest is polled.
-    pub(crate) fn used_by_now(&self) -> u64 {
-        let current = self.clock().saturating_sub(self.poll_started.load(Relaxed));
+    /// Nanoseconds used so far, the current poll's included if this is called in it.
+    fn used_by_now(&self) -> u64 {
+        let current = match self.poll_started.load(Relaxed) {
+            0 => 0,
+            started => self.clock().saturating_sub(started),
+        };
         self.used.load(Relaxed) + current
-    }
-
-    /// Charges what others have computed for this guest.
-    pub(crate) fn pay(&self, nanos: u64) {
-        self.used.fetch_add(nanos, Relaxed);
     }
 
     /// CPU time used so far.
@@ -104,7 +99,7 @@ impl Meter {
     /// Called by the store when the guest has run past its epoch deadline; says how it goes on.
     pub(crate) fn tick(&self) -> Tick {
         let current = self.clock().saturating_sub(self.poll_started.load(Relaxed));
-        let before = self.used.load(Relaxed);
+        let before = self.used.load(Relaxed) + self.paid.load(Relaxed);
         let certain = if self.is_busy() { current } else { 0 };
         if before + certain > self.allowance.load(Relaxed) {
             self.exceeded.store(true, Relaxed);
@@ -143,6 +138,7 @@ impl Meter {
         self.poll_started.store(started, Relaxed);
         self.suspected.store(0, Relaxed);
         let result = poll();
+        self.poll_started.store(0, Relaxed);
         let used = match (on_busy_lane, self.suspected.load(Relaxed)) {
             (true, _) => thread_cpu_nanos().saturating_sub(started),
             (false, 0) => wall_nanos().saturating_sub(started),
@@ -157,6 +153,63 @@ impl Meter {
             thread_cpu_nanos()
         } else {
             wall_nanos()
+        }
+    }
+}
+
+/// Who pays for a call: the guest that made it.
+#[derive(Clone, Debug)]
+pub(crate) struct Payer {
+    meter: Arc<Meter>,
+    /// What it had left when it made the call.
+    pub(crate) left: Duration,
+    fresh_starts: u64,
+}
+
+impl Payer {
+    /// The guest that `meter` meters, which is being polled.
+    pub(crate) fn of(meter: &Arc<Meter>) -> Self {
+        let used = meter.used_by_now() + meter.paid.load(Relaxed);
+        let left = meter.allowance.load(Relaxed).saturating_sub(used);
+        Self {
+            meter: meter.clone(),
+            left: Duration::from_nanos(left),
+            fresh_starts: meter.fresh_starts.load(Relaxed),
+        }
+    }
+
+    /// Whether it is this guest itself, several of whose tasks share a meter.
+    pub(crate) fn is(&self, meter: &Arc<Meter>) -> bool {
+        Arc::ptr_eq(&self.meter, meter)
+    }
+}
+
+/// Charges the payer, in the end, with what a guest has computed for it.
+#[derive(Debug)]
+pub(crate) struct Bill {
+    payer: Payer,
+    meter: Arc<Meter>,
+    before: u64,
+}
+
+impl Bill {
+    /// For what the guest that `meter` meters computes from now on.
+    pub(crate) fn begin(payer: Payer, meter: &Arc<Meter>) -> Self {
+        Self {
+            payer,
+            before: meter.used_by_now(),
+            meter: meter.clone(),
+        }
+    }
+}
+
+impl Drop for Bill {
+    fn drop(&mut self) {
+        let payer = &self.payer;
+        // What the payer works on now may be something else.
+        if payer.meter.fresh_starts.load(Relaxed) == payer.fresh_starts {
+            let used = self.meter.used_by_now().saturating_sub(self.before);
+            payer.meter.paid.fetch_add(used, Relaxed);
         }
     }
 }
@@ -182,7 +235,8 @@ pub(crate) enum Tick {
 
 fn wall_nanos() -> u64 {
     static BASE: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    nanos(BASE.get_or_init(Instant::now).elapsed())
+    // 0 stands for no time at all.
+    nanos(BASE.get_or_init(Instant::now).elapsed()).max(1)
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -26,7 +26,7 @@ pub async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Faul
     let future = {
         let (core, meter) = (core.clone(), meter.clone());
         Box::pin(async move {
-            let mut store = store(&core, &revision, &meter, &mut WasiCtxBuilder::new());
+            let mut store = store(&core, &revision, &meter, None, &mut WasiCtxBuilder::new());
             let result = match &revision.program {
                 Program::Http02(pre) => pre.instantiate_async(&mut store).await.map(drop),
                 Program::Http03(pre) => pre.instantiate_async(&mut store).await.map(drop),

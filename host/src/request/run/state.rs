@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{AsContextMut, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
@@ -23,8 +24,17 @@ const CONCURRENT_STATE_MAX: usize = 64 << 10;
 const HOSTCALL_BYTES_MAX: usize = 256 << 10;
 /// Tasks of one instance whose errands are remembered.
 const ERRANDS_MAX: usize = 256;
+/// For how long after its answer a guest may call others.
+const AFTERWARDS_MAX: Duration = Duration::from_secs(60);
 /// Epoch ticks after which a computing guest is looked at: the second tick is at least one whole tick away.
 const TICKS_BETWEEN_LOOKS: u64 = 2;
+
+/// What a guest does in one of its tasks.
+struct Underway {
+    task: GuestTaskId,
+    errand: Arc<Errand>,
+    answered: Option<Instant>,
+}
 
 /// The data of a guest's store.
 pub struct State {
@@ -33,7 +43,7 @@ pub struct State {
     table: ResourceTable,
     egress: Egress,
     /// Of an instance that serves several requests at once: the guest's tasks, those that go on after their answers too.
-    errands: VecDeque<(GuestTaskId, Arc<Errand>)>,
+    errands: VecDeque<Underway>,
     memory: MemoryLimit,
     meter: Arc<Meter>,
 }
@@ -58,23 +68,51 @@ impl State {
     /// From now on what the guest sends it sends on this errand.
     pub(crate) fn works_on(&mut self, errand: Option<Arc<Errand>>) {
         self.egress.errand = errand;
+        self.egress.has_sent = false;
+    }
+
+    /// Whether the guest has sent anything, to anyone, for the requests that it works on.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.egress.has_sent
     }
 
     /// What the guest sends in this task it sends on this errand.
     pub(crate) fn works_on_in(&mut self, task: GuestTaskId, errand: Option<Arc<Errand>>) {
         let Some(errand) = errand else { return };
+        self.errands.retain(|other| {
+            other
+                .answered
+                .is_none_or(|since| since.elapsed() < AFTERWARDS_MAX)
+        });
         if self.errands.len() == ERRANDS_MAX {
-            self.errands.pop_front();
+            let answered = self
+                .errands
+                .iter()
+                .position(|other| other.answered.is_some());
+            self.errands.remove(answered.unwrap_or(0));
         }
-        self.errands.push_back((task, errand));
+        self.errands.push_back(Underway {
+            task,
+            errand,
+            answered: None,
+        });
+    }
+
+    /// The answer that the guest gave in this task is out; it may go on.
+    pub(crate) fn has_answered(&mut self, task: GuestTaskId) {
+        let mut newest_first = self.errands.iter_mut().rev();
+        if let Some(underway) = newest_first.find(|other| other.task == task) {
+            underway.answered = Some(Instant::now());
+        }
     }
 
     /// The guest is about to send something in this task.
     pub(crate) fn is_in(&mut self, task: Option<GuestTaskId>) {
         // The newest: ids of tasks that are over are used again.
         let mut newest_first = self.errands.iter().rev();
-        let found = newest_first.find(|(other, _)| Some(*other) == task);
-        self.egress.errand = found.map(|(_, errand)| errand.clone());
+        let found = newest_first.find(|other| Some(other.task) == task);
+        self.egress.errand = found.map(|underway| underway.errand.clone());
+        self.egress.forgets_errand = true;
     }
 
     /// Whether the guest was refused memory.

@@ -1,0 +1,128 @@
+//! What manifests say about faults: what it resolves to, and what is refused.
+
+use skep_policy::breaker::Span;
+
+use super::*;
+use crate::config::service::tolerance::{FallbackAnswer, RateKey};
+use crate::fault::Cause;
+
+fn service(manifest: &str) -> Result<ServiceConfig, String> {
+    let folder = Folder::new()
+        .with("sorry.html", "<p>sorry</p>")
+        .with("a.toml", format!("component = 'hello.wasm'\n{manifest}"));
+    folder.service("a.toml")
+}
+
+#[test]
+fn nothing_is_done_unless_it_is_said() {
+    assert!(service("").unwrap().tolerance.is_plain());
+}
+
+#[test]
+fn what_is_left_out_is_as_in_the_field() {
+    let all =
+        "[retry]\n[breaker]\n[rate_limit]\nrequests_per_second = 2.5\n[fallback]\nservice = 'b'\n";
+    let tolerance = service(all).unwrap().tolerance;
+    let retry = tolerance.retry.unwrap();
+    assert_eq!(retry.settings, skep_policy::retry::Settings::default());
+    assert!(retry.retry_unobserved && retry.statuses.is_empty());
+    assert!(retry.methods.contains("PUT") && !retry.methods.contains("POST"));
+    assert!(retry.on.contains(&Cause::GuestTrapped) && !retry.on.contains(&Cause::QueueFull));
+    assert_eq!(
+        tolerance.breaker.unwrap(),
+        skep_policy::breaker::Settings::default()
+    );
+    let limit = tolerance.rate_limit.unwrap();
+    assert_eq!(limit.settings.interval, Duration::from_millis(400));
+    assert_eq!((limit.settings.burst, limit.key), (3, RateKey::Client));
+    let fallback = tolerance.fallback.unwrap();
+    assert!(fallback.on.contains(&Cause::QueueFull) && !fallback.on.contains(&Cause::NoRoute));
+    assert!(matches!(fallback.answer, FallbackAnswer::Service(name) if name.as_str() == "b"));
+}
+
+#[test]
+fn what_is_said_counts() {
+    let tolerance = service(
+        "[breaker]\nwindow_time = '10s'\n[rate_limit]\nrequests_per_second = 1\nkey = 'header:X-Key'\n\
+         [fallback]\non = ['breaker_open']\nfile = 'sorry.html'\nstatus = 503\n",
+    )
+    .unwrap()
+    .tolerance;
+    assert_eq!(tolerance.breaker.unwrap().window, Span::Seconds(10));
+    let key = RateKey::Header("x-key".to_owned());
+    assert_eq!(tolerance.rate_limit.unwrap().key, key);
+    let FallbackAnswer::Static { status, body, .. } = tolerance.fallback.unwrap().answer else {
+        panic!("it is static");
+    };
+    assert_eq!((status, &*body), (503, &b"<p>sorry</p>"[..]));
+    let short = service("[breaker]\nwindow_calls = 5\n").unwrap().tolerance;
+    assert_eq!(short.breaker.unwrap().minimum_calls, 5);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_a_way_out() {
+    for (manifest, message) in [
+        (
+            "[retry]\nattempts = 1",
+            "a.toml:3: retry.attempts: must be between 2 and 10, not 1",
+        ),
+        (
+            "[retry]\non = ['guest_traped']",
+            "a.toml:3: retry.on[0]: \"guest_traped\" is no fault: did you mean \"guest_trapped\"?",
+        ),
+        (
+            "[retry]\nstatuses = [200]",
+            "a.toml:3: retry.statuses[0]: 200 is no status of a failure: use 400 to 599",
+        ),
+        (
+            "[retry]\nmethods = ['A B']",
+            "a.toml:3: retry.methods[0]: \"A B\" is no method",
+        ),
+        (
+            "[breaker]\nfailure_rate = 101",
+            "a.toml:3: breaker.failure_rate: is a percentage: must be between 1 and 100, not 101",
+        ),
+        (
+            "[breaker]\nwindow_calls = 1\nwindow_time = '1s'",
+            "a.toml:4: breaker.window_time: is given beside window_calls: leave out one of them",
+        ),
+        (
+            "[breaker]\nwindow_time = '1500ms'",
+            "a.toml:3: breaker.window_time: must be whole seconds, from 1s to 1h",
+        ),
+        (
+            "[rate_limit]\nburst = 1",
+            "a.toml:2: rate_limit: has no rate: add `requests_per_second = 100`",
+        ),
+        (
+            "[rate_limit]\nrequests_per_second = 1\nkey = 'ip'",
+            "a.toml:4: rate_limit.key: \"ip\" is no key: use \"client\", \"all\", or \"header:NAME\"",
+        ),
+        (
+            "[fallback]",
+            "a.toml:2: fallback: answers nothing: add `service = \"NAME\"`, or `status`, `headers` and `body` or `file`",
+        ),
+        (
+            "[fallback]\nservice = 'b'\nstatus = 200",
+            "a.toml:3: fallback.service: is given beside status, headers, body or file: leave out one kind",
+        ),
+        (
+            "[fallback]\nstatus = 101",
+            "a.toml:3: fallback.status: 101 is no answer's: use 200 to 599",
+        ),
+        (
+            "[fallback]\nheaders = { connection = 'close' }",
+            "a.toml:3: fallback.headers.connection: is the connection's to say: leave it out",
+        ),
+        (
+            "[fallback]\nfile = '/etc/passwd'",
+            "a.toml:3: fallback.file: \"/etc/passwd\" leaves the manifest's folder: put the file beside the manifest",
+        ),
+        (
+            "[fallback]\nfile = '../secret'",
+            "a.toml:3: fallback.file: \"../secret\" leaves the manifest's folder: put the file beside the manifest",
+        ),
+    ] {
+        assert_eq!(service(manifest).unwrap_err(), message, "\n{manifest}");
+    }
+}
