@@ -1,5 +1,5 @@
-//! Fetches `?url=` and relays the status and the body. What failed is answered with 502 and the error's name
-//! in the header `x-fetch-error`.
+//! Fetches `?url=` and relays the status and the body; without one there is nothing to do. What failed is answered with
+//! 502 and the error's name in the header `x-fetch-error`.
 
 use fixtures::p2::{self, Body, Fields, IncomingRequest, ResponseOutparam, outgoing};
 use fixtures::query;
@@ -7,7 +7,9 @@ use fixtures::query;
 fixtures::serve_p2!(handle);
 
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
-    let url = query::get(&p2::target(&request), "url").unwrap_or_default();
+    let Some(url) = query::get(&p2::target(&request), "url") else {
+        return p2::answer(out, "nothing to fetch\n");
+    };
     match outgoing::begin(&url).and_then(outgoing::finish) {
         Ok(response) => {
             let mut body = Body::start(out, response.status(), Fields::new());

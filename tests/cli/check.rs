@@ -24,6 +24,20 @@ fn bytes(path: &Path) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn what_a_service_may_call_must_be_there() {
+    let hello = bytes(&guest("hello"));
+    let may_call = b"[allow]\nservices = [\"b\", \"c\"]\n";
+    let folder = folder(&[("a.wasm", &hello), ("a.toml", may_call), ("b.wasm", &hello)]);
+    let said = skep([Path::new("check"), folder.path()]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let expected = "a may call c, which is not there: deploy it, or take it out of a's manifest";
+    assert!(said.output.contains(expected), "{said:?}");
+    // By itself it may be meant for a folder that has the others.
+    let said = skep([Path::new("check"), &folder.path().join("a.toml")]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+#[tokio::test]
 async fn every_kind_of_component_is_good() {
     let files = ["hello", "hello-p3", "echo", "cgi"].map(guest);
     let said = skep(

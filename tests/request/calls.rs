@@ -142,8 +142,12 @@ async fn a_service_that_is_not_there_yet_is_when_it_has_been_deployed() {
             "{answer:?}"
         );
     }
+    let listed = host.admin("/v1/services/two").await.json();
+    assert_eq!(listed["state"], "degraded");
+    assert_eq!(listed["missing"][0], "callee");
     host.deploy("callee", guest("hello"));
     host.promoted("callee", 1).await;
+    assert_eq!(host.service("two").await.state, "ready");
     for answer in ask(&host, "/x").await {
         assert_eq!(answer.text(), "Hello from hello revision 1: GET /x\n");
     }

@@ -17,6 +17,7 @@ use crate::guests;
 mod contender;
 mod drop_in;
 mod foreign;
+mod hop;
 mod load;
 mod many;
 pub(crate) mod native;
@@ -74,6 +75,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     throughput(&scale, &contenders, &mut figures)?;
     if wanted("drop-in") {
         drop_in::measure(&bare, scale.rounds, &mut figures)?;
+    }
+    if wanted("hop") {
+        hop::measure(scale.seconds, scale.rounds, &mut figures)?;
     }
     if wanted("services") {
         many::measure(scale.services, scale.seconds, scale.rounds, &mut figures)?;

@@ -25,8 +25,10 @@ pub(super) struct List {
 #[derive(Debug, Serialize)]
 struct Summary {
     name: String,
-    /// `ready`, `compiling`, `failed` or `retiring`.
+    /// `ready`, `degraded` if it is but something is missing, `compiling`, `failed` or `retiring`.
     state: &'static str,
+    /// Services that it calls and that have no running revision.
+    missing: Vec<String>,
     revision: Option<u64>,
     digest: Option<String>,
     kind: Option<&'static str>,
@@ -141,6 +143,7 @@ struct Moment {
 struct Known<'a> {
     report: Option<&'a Report>,
     service: Option<&'a Arc<Service>>,
+    missing: Vec<String>,
     retiring: Vec<&'a Arc<Revision>>,
 }
 
@@ -170,13 +173,27 @@ impl Moment {
         }
     }
 
+    fn missing(&self, service: &Service) -> Vec<String> {
+        let is_there = |name: &str| {
+            let found = self.snapshot.services.get(name);
+            found.is_some_and(|service| service.revision.is_some())
+        };
+        let needed = service.config.depends_on().into_iter();
+        needed
+            .filter(|name| !is_there(name.as_str()))
+            .map(ToString::to_string)
+            .collect()
+    }
+
     fn by_name(&self) -> BTreeMap<&str, Known<'_>> {
         let mut all: BTreeMap<&str, Known<'_>> = BTreeMap::new();
         for (name, report) in &self.reports {
             all.entry(name).or_default().report = Some(report);
         }
         for service in self.snapshot.services.values() {
-            all.entry(service.name.as_ref()).or_default().service = Some(service);
+            let known = all.entry(service.name.as_ref()).or_default();
+            known.service = Some(service);
+            known.missing = self.missing(service);
         }
         for revision in &self.retiring {
             all.entry(revision.config.name.as_ref())
@@ -198,6 +215,7 @@ impl Known<'_> {
         Summary {
             name: name.to_owned(),
             state: self.state(),
+            missing: self.missing.clone(),
             revision: revision.map(|revision| revision.number),
             digest: revision.map(|revision| revision.digest.clone()),
             kind: revision.map(|revision| revision.program.describe()),
@@ -219,6 +237,14 @@ impl Known<'_> {
     }
 
     fn state(&self) -> &'static str {
+        let state = self.state_of_its_own();
+        if state == State::Ready.as_str() && !self.missing.is_empty() {
+            return "degraded";
+        }
+        state
+    }
+
+    fn state_of_its_own(&self) -> &'static str {
         match (self.report, self.service) {
             (Some(report), _) => report.state.as_str(),
             (None, Some(service)) if service.revision.is_some() => State::Ready.as_str(),

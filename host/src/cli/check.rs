@@ -3,6 +3,7 @@
 //! Each folder and each skep.toml is a host of its own; files that are named by themselves are checked together, as if
 //! one folder held them.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use crate::telemetry::{chain, log};
 mod component;
 
 /// Keys that a skep.toml may have at its top and a service's manifest may not.
-const HOST_KEYS: [&str; 13] = [
+const HOST_KEYS: [&str; 14] = [
     "listen",
     "admin",
     "admin_token",
@@ -34,6 +35,7 @@ const HOST_KEYS: [&str; 13] = [
     "service",
     "timeouts",
     "connections",
+    "calls",
     "pool",
     "compile",
     "log",
@@ -96,6 +98,8 @@ struct Described {
 struct Group {
     pool: Pool,
     described: Vec<Described>,
+    /// Every service that the host would have, those that are not in order too; None if there may be more.
+    all: Option<BTreeSet<String>>,
 }
 
 /// A service whose component is in order as well.
@@ -171,7 +175,9 @@ fn host(path: &Path, findings: &mut Findings) -> Result<Group, ConfigError> {
         findings.problem(path, None, chain(fault));
     }
     let mut described = Vec::new();
+    let mut all = BTreeSet::new();
     for (name, found) in scan.services {
+        all.insert(name.to_string());
         match found {
             Found::Ready(candidate) => {
                 let config = candidate.config;
@@ -191,6 +197,7 @@ fn host(path: &Path, findings: &mut Findings) -> Result<Group, ConfigError> {
     Ok(Group {
         pool: host.pool,
         described,
+        all: Some(all),
     })
 }
 
@@ -226,6 +233,7 @@ fn together(paths: &[&PathBuf], findings: &mut Findings) -> Result<Group, Config
     Ok(Group {
         pool: host.pool,
         described,
+        all: None,
     })
 }
 
@@ -263,6 +271,11 @@ impl Group {
             }
         }
         let sound = without_conflicts(sound, findings);
+        if let Some(all) = &self.all {
+            for service in &sound {
+                missing(service, all, findings);
+            }
+        }
         let asks: Vec<Ask> = sound
             .iter()
             .map(|service| Ask {
@@ -282,6 +295,19 @@ fn examine(Described { file, config }: Described) -> Result<Sound, String> {
     let kind = component::kind(&config.component).map_err(|error| chain(&error))?;
     link::fits(kind, &config)?;
     Ok(Sound { file, config, kind })
+}
+
+/// Reports what the service may call and nobody would answer.
+fn missing(service: &Sound, all: &BTreeSet<String>, findings: &mut Findings) {
+    for callee in service.config.depends_on() {
+        if !all.contains(callee.as_str()) {
+            let name = service.config.name.to_string();
+            let problem = format!(
+                "{name} may call {callee}, which is not there: deploy it, or take it out of {name}'s manifest"
+            );
+            findings.problem(&service.file, Some(name), problem);
+        }
+    }
 }
 
 /// Leaves out each service whose routes would take another's requests.

@@ -56,6 +56,7 @@ struct Services {
 struct Service {
     name: String,
     state: String,
+    missing: Vec<String>,
     deploying: bool,
     revision: Option<u64>,
     digest: Option<String>,

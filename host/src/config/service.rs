@@ -13,7 +13,7 @@ use skep_policy::routes::RouteSpec;
 use skep_policy::size;
 
 use self::resolve::{Confined, resolve};
-use self::tolerance::Tolerance;
+use self::tolerance::{FallbackAnswer, Tolerance};
 use super::allowed::AllowedHost;
 use super::document::Document;
 use super::error::ConfigError;
@@ -41,6 +41,18 @@ pub struct ServiceConfig {
     pub allow: Allow,
     /// What is done about faults.
     pub tolerance: Tolerance,
+}
+
+impl ServiceConfig {
+    /// The services that this one can't do all of its work without.
+    pub fn depends_on(&self) -> BTreeSet<&ServiceName> {
+        let fallback = self.tolerance.fallback.as_ref();
+        let fallback = fallback.and_then(|fallback| match &fallback.answer {
+            FallbackAnswer::Service(name) => Some(name),
+            FallbackAnswer::Static { .. } => None,
+        });
+        self.allow.services.iter().chain(fallback).collect()
+    }
 }
 
 /// How instances are used; `None` leaves it to the kind of component.

@@ -82,7 +82,7 @@ impl Contender {
     }
 }
 
-fn native() -> Make {
+pub(super) fn native() -> Make {
     Box::new(|port| {
         let mut command = Command::new(root().join("target/release/xtask"));
         command.args(["native", &port.to_string()]);

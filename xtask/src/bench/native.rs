@@ -1,11 +1,11 @@
 //! The limit: hyper alone, on the host's own arrangement of threads, answering what the guests answer.
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, TcpListener};
 
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -15,9 +15,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     port: u16,
+    /// Where another serves, which is asked for the answers to `/hop`
+    other: Option<u16>,
 }
 
-/// Serves `/echo`, and a short text at every other path, until it is killed.
+/// Serves `/echo`, `/hop` if there is another to ask, and a short text at every other path, until it is killed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
     let mut lanes = Vec::new();
@@ -26,7 +28,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        std::thread::spawn(move || runtime.block_on(serve(streams)));
+        let other = options.other;
+        std::thread::spawn(move || runtime.block_on(serve(streams, other)));
         lanes.push(sender);
     }
     for (index, stream) in listener.incoming().enumerate() {
@@ -38,24 +41,54 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(mut streams: UnboundedReceiver<std::net::TcpStream>) {
+async fn serve(mut streams: UnboundedReceiver<std::net::TcpStream>, other: Option<u16>) {
     while let Some(stream) = streams.recv().await {
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
             continue;
         };
         // Not joined: it ends with its connection.
         drop(tokio::spawn(async move {
+            let upstream = match other {
+                Some(port) => connect(port).await.ok(),
+                None => None,
+            };
+            let upstream = tokio::sync::Mutex::new(upstream);
             let http = hyper::server::conn::http1::Builder::new();
-            let connection = http.serve_connection(TokioIo::new(stream), service_fn(answer));
+            let service = service_fn(|request| answer(request, &upstream));
+            let connection = http.serve_connection(TokioIo::new(stream), service);
             // A client that hangs up is no news.
             drop(connection.await);
         }));
     }
 }
 
+/// A connection of its own to another server for each connection, so that no pool is measured.
+type Upstream = SendRequest<Empty<Bytes>>;
+
+async fn connect(port: u16) -> anyhow::Result<Upstream> {
+    let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    stream.set_nodelay(true)?;
+    let (upstream, connection) = handshake(TokioIo::new(stream)).await?;
+    // Not joined: it ends with its connection.
+    drop(tokio::spawn(connection));
+    Ok(upstream)
+}
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
 async fn answer(
     request: Request<Incoming>,
-) -> Result<Response<BoxBody<Bytes, hyper::Error>>, Infallible> {
+    upstream: &tokio::sync::Mutex<Option<Upstream>>,
+) -> hyper::Result<Response<Body>> {
+    if request.uri().path() == "/hop"
+        && let Some(upstream) = upstream.lock().await.as_mut()
+    {
+        let onward = Request::get("/hello").header("host", "localhost");
+        if let Ok(onward) = onward.body(Empty::new()) {
+            let response = upstream.send_request(onward).await?;
+            return Ok(response.map(|body| body.boxed()));
+        }
+    }
     let body = if request.uri().path() == "/echo" {
         request.into_body().boxed()
     } else {

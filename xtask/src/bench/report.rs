@@ -131,6 +131,18 @@ const LINES: &[Line] = {
             Ratio("native echo", 0.4),
         ),
         (
+            "a call, fresh callee ÷ hop of native hyper",
+            "skep hop, fresh",
+            "added µs",
+            RatioAtMost("native hop", 1.0),
+        ),
+        (
+            "a call, reused callee ÷ hop of native hyper",
+            "skep hop, reused",
+            "added µs",
+            RatioAtMost("native hop", 0.4),
+        ),
+        (
             "drop-in to first 200, compiled before",
             "skep drop-in, compiled before",
             "ms",

@@ -57,6 +57,16 @@ pub(super) fn render(services: &[Service], width: Width, colours: bool) -> Strin
             tones[7] = Tone::Bad;
         }
         table.push_str(&columns.line(row, tones, colours));
+        if !service.missing.is_empty() {
+            let missing = harmless(&service.missing.join(", "));
+            let text = format!("not deployed, though it may call them: {missing}");
+            for line in wrap(&text, width.0 - INDENT.len()) {
+                table.push_str(&format!(
+                    "{INDENT}{}\n",
+                    paint(&line, Tone::Underway, colours)
+                ));
+            }
+        }
         if let Some(error) = &service.error {
             for line in wrap(
                 &format!("error: {}", harmless(error)),
@@ -116,7 +126,7 @@ pub(super) fn milliseconds(ms: f64) -> String {
 fn state_tone(state: &str) -> Tone {
     match state {
         "ready" => Tone::Good,
-        "compiling" | "retiring" => Tone::Underway,
+        "compiling" | "degraded" | "retiring" => Tone::Underway,
         "failed" => Tone::Bad,
         _ => Tone::Plain,
     }

@@ -37,6 +37,7 @@ fn a_services_traffic_reads_as_prometheus_text() {
             "skep_requests_total{service=\"hello\",status=\"502\"} 1",
             "skep_faults_total{service=\"hello\",cause=\"guest_trapped\",blame=\"guest\"} 1",
             "skep_late_faults_total{service=\"hello\"} 0",
+            "skep_retries_total{service=\"hello\"} 0",
             "skep_response_body_bytes_total{service=\"hello\"} 112",
             "skep_guest_cpu_seconds_total{service=\"hello\"} 0",
         ]
