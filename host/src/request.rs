@@ -150,6 +150,10 @@ async fn attempt(
         answered.claimant.hang_up();
         return Err(fault);
     }
+    if let Err(fault) = send::check(&answered.response) {
+        answered.claimant.release();
+        return Err(fault);
+    }
     Ok(answered)
 }
 

@@ -187,3 +187,42 @@ async fn what_a_guest_may_have_done_is_not_done_twice() {
     assert_eq!(retries, Some(2.0));
     host.stop().await;
 }
+
+#[tokio::test]
+async fn an_answer_of_a_further_try_is_cut_where_its_guest_fails() {
+    let manifest =
+        "[retry]\n[fallback]\nservice = \"other\"\n[limits]\ncpu = \"20s\"\ntimeout = \"50s\"\n";
+    let host = Host::with("a", fault("partial_then_trap"))
+        .manifest("a", manifest)
+        .and("other", guest("hello"))
+        .start()
+        .await;
+    for mut connection in host.both().await {
+        let answer = connection.get("/a").await;
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        assert!(answer.cut.is_some(), "{answer:?}");
+        assert_eq!(host.logged(&answer).await.field("cause"), "guest_trapped");
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_in_a_hurry_does_not_open_a_services_breaker() {
+    let host = Host::with("slow", probe("sleep_ms"))
+        .manifest(
+            "slow",
+            "[breaker]\nminimum_calls = 1\nfailure_rate = 1\n[limits]\ntimeout = \"50s\"\n",
+        )
+        .and("hasty", probe("fetch"))
+        .manifest(
+            "hasty",
+            "[allow]\nservices = [\"slow\"]\n[limits]\ntimeout = \"200ms\"\n",
+        )
+        .start()
+        .await;
+    let answer = host.get("/hasty?url=http://slow.internal/?ms=40000").await;
+    assert_eq!(answer.status(), 504, "{answer:?}");
+    host.works_on("slow", 0).await;
+    assert_eq!(host.get("/slow?ms=1").await.status(), 200);
+    host.stop().await;
+}

@@ -116,6 +116,13 @@ impl Breaker {
         }
     }
 
+    /// The same, for those who hold passes of the one before it: they say nothing here.
+    #[must_use]
+    pub fn in_place_of(mut self, before: Option<&Self>) -> Self {
+        self.era = before.map_or(0, |before| before.era + 1);
+        self
+    }
+
     /// Whether a call may be made now.
     ///
     /// # Errors
@@ -152,7 +159,7 @@ impl Breaker {
             Phase::Open { .. } => return,
             Phase::HalfOpen { begun, .. } if outcome == Outcome::Ignored => {
                 // Another may go in its place.
-                *begun -= 1;
+                *begun = begun.saturating_sub(1);
                 return;
             }
             Phase::Closed(_) if outcome == Outcome::Ignored => return,

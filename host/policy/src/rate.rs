@@ -85,10 +85,10 @@ impl Limiter {
         }
     }
 
-    /// Forgets full buckets; if there are none, all: better too many requests for a moment than no end of memory.
+    /// Forgets full buckets; if that are few, all: better too many requests for a moment than no end of memory or work.
     fn forget(&mut self, now: Duration) {
         self.full_at.retain(|_, full_at| *full_at > now);
-        if self.full_at.len() >= KEYS_MAX {
+        if self.full_at.len() > KEYS_MAX / 2 {
             self.full_at.clear();
         }
     }

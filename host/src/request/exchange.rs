@@ -42,6 +42,8 @@ pub(crate) struct Exchange {
     retries: OnceLock<Arc<AtomicU32>>,
     /// One of several tries, neither counted nor logged.
     is_turn: bool,
+    /// The try that gave the answer: what its guest does yet is this exchange's.
+    kept: OnceLock<Arc<Self>>,
 }
 
 /// What a rate limit says of a request.
@@ -117,6 +119,7 @@ impl Exchange {
             quota: OnceLock::new(),
             retries: OnceLock::new(),
             is_turn: false,
+            kept: OnceLock::new(),
         })
     }
 
@@ -141,6 +144,7 @@ impl Exchange {
             quota: OnceLock::new(),
             retries: OnceLock::new(),
             is_turn: false,
+            kept: OnceLock::new(),
         })
     }
 
@@ -164,6 +168,7 @@ impl Exchange {
             quota: OnceLock::new(),
             retries: self.retries().clone().into(),
             is_turn: true,
+            kept: OnceLock::new(),
         })
     }
 
@@ -172,11 +177,23 @@ impl Exchange {
         self.sent().status.is_some()
     }
 
-    /// The request runs as this turn of it did.
-    pub(crate) fn as_in(&self, turn: &Self) {
+    /// The request is answered as in this turn of it.
+    pub(crate) fn keep(&self, turn: &Arc<Self>) {
         if let Some(revision) = turn.revision.get() {
             self.runs_on(revision);
         }
+        if turn.is_turn {
+            // One of them gives the answer.
+            drop(self.kept.set(turn.clone()));
+        }
+    }
+
+    /// Whether the caller's time is up sooner than the service's own.
+    pub(crate) fn is_bound_by_caller(&self, service: &Service) -> bool {
+        let own = self.started + service.config.limits.timeout;
+        self.journey
+            .deadline
+            .is_some_and(|of_caller| of_caller < own)
     }
 
     /// Records that another service answered a request that failed here.
@@ -280,11 +297,15 @@ impl Exchange {
     }
 
     pub(crate) fn fault(&self) -> Option<&Fault> {
-        self.fault.get()
+        let of_turn = || self.kept.get()?.fault.get();
+        self.fault.get().or_else(of_turn)
     }
 
     pub(crate) fn head(&self, status: StatusCode) {
         self.sent().status = Some(status);
+        if let Some(turn) = self.kept.get() {
+            turn.head(status);
+        }
     }
 
     /// The answer is over: logs it and counts it.
@@ -298,11 +319,14 @@ impl Exchange {
             sent.connection = None;
             sent.status
         };
+        if let Some(turn) = self.kept.get() {
+            turn.over(bytes);
+        }
         if self.is_turn {
             return;
         }
         let duration = self.started.elapsed();
-        let cause = self.fault.get().map(|fault| fault.cause);
+        let cause = self.fault().map(|fault| fault.cause);
         let status = status.unwrap_or_else(|| cause.unwrap_or(Cause::CallerGone).status());
         match &self.edge {
             Some(edge) => edge.traffic.end(status, cause, duration, bytes),
@@ -324,7 +348,7 @@ impl Exchange {
             .as_ref()
             .map(|caller| caller.service.as_ref());
         let duration_ms = (duration.as_secs_f64() * 1e6).round() / 1e3;
-        let Some(fault) = self.fault.get() else {
+        let Some(fault) = self.fault() else {
             if self.log {
                 tracing::info!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes);
             }

@@ -360,8 +360,8 @@ impl Life {
         match payer {
             None => self.meter.grant(limit),
             // It has its allowance already.
-            Some(payer) if payer.is(&self.meter) => {}
-            Some(payer) => self.meter.grant(limit.min(payer.left)),
+            Some(payer) if payer.is(&self.meter) && !alone => {}
+            Some(payer) => self.meter.grant(limit.min(payer.left())),
         }
     }
 

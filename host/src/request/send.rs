@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::response::Parts;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
@@ -41,14 +40,14 @@ pub(crate) fn guest(
     manner: Manner,
 ) -> Result<Response<OutgoingBody>, Fault> {
     let Answered { response, claimant } = answered;
-    let (mut parts, body) = response.into_parts();
-    let promised = match check(&parts) {
+    let promised = match check(&response) {
         Ok(promised) => promised,
         Err(fault) => {
             claimant.release();
             return Err(fault);
         }
     };
+    let (mut parts, body) = response.into_parts();
     remove_hop_by_hop(&mut parts.headers);
     parts.headers.remove(header::TE);
     say_of_exchange(&mut parts.headers, exchange);
@@ -84,13 +83,16 @@ async fn discard(mut body: Early, claimant: Claimant, body_idle: Duration) {
 }
 
 /// Whether the head can be an answer's; the length that it gives the body, if it does.
-fn check(head: &Parts) -> Result<Option<u64>, Fault> {
+///
+/// # Errors
+/// [`Cause::InvalidResponse`] when it can't.
+pub(crate) fn check<B>(head: &Response<B>) -> Result<Option<u64>, Fault> {
     let invalid = |detail: String| Fault::new(Cause::InvalidResponse, detail);
-    let status = head.status.as_u16();
+    let status = head.status().as_u16();
     if !(200..=599).contains(&status) {
         return Err(invalid(format!("status {status} is not an answer")));
     }
-    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut lengths = head.headers().get_all(header::CONTENT_LENGTH).iter();
     let (first, second) = (lengths.next(), lengths.next());
     let Some(length) = first else { return Ok(None) };
     let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -229,7 +231,7 @@ fn empty() -> OutgoingBody {
 mod tests {
     use super::*;
 
-    fn head(status: u16, lengths: &[&'static str]) -> Parts {
+    fn head(status: u16, lengths: &[&'static str]) -> Response<()> {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         for length in lengths {
@@ -238,7 +240,7 @@ mod tests {
                 .headers_mut()
                 .append(header::CONTENT_LENGTH, length);
         }
-        response.into_parts().0
+        response
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What a manifest wants done about faults: requests that are too many are refused, a service that fails is given a rest,
 //! what failed is tried again, and another answers in its place.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{Request, header};
+use http::{HeaderValue, Request, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
 use skep_policy::breaker::{self, Breaker, Outcome, Pass};
@@ -49,7 +50,8 @@ impl Guards {
     pub(crate) fn configure(&self, tolerance: &Tolerance) {
         let mut breaker = lock(&self.breaker);
         if breaker.as_ref().map(Breaker::settings) != tolerance.breaker.as_ref() {
-            *breaker = tolerance.breaker.clone().map(Breaker::new);
+            let new = tolerance.breaker.clone().map(Breaker::new);
+            *breaker = new.map(|new| new.in_place_of(breaker.as_ref()));
         }
         let mut limiter = lock(&self.limiter);
         let settings = tolerance.rate_limit.as_ref().map(|limit| &limit.settings);
@@ -108,7 +110,9 @@ pub(super) async fn reach(
             };
             let payer = payer.clone();
             let answered = guarded(core, snapshot, service, request, &turn, payer, None).await;
-            exchange.as_in(&turn);
+            if answered.is_ok() {
+                exchange.keep(&turn);
+            }
             answered
         }
     };
@@ -128,10 +132,14 @@ pub(super) async fn reach(
     let Some(other) = snapshot.services.get(name) else {
         return Err(fault);
     };
+    if Instant::now() >= exchange.deadline(other) {
+        return Err(fault);
+    }
     let turn = exchange.turn(other);
     let request = request_of(&spare);
     match attempt(core, snapshot, other, request, &turn, payer, None).await {
         Ok(mut answered) => {
+            exchange.keep(&turn);
             exchange.covered(&fault, name.as_str());
             headers::insert_fallback(answered.response.headers_mut(), name.as_str());
             Ok(answered)
@@ -151,21 +159,18 @@ fn rate(
     let guards = &service.standing.guards;
     let now = guards.start.elapsed();
     let caller = exchange.journey.caller.as_ref();
-    let key = match (&limit.key, caller) {
-        (RateKey::All, _) => None,
-        (RateKey::Client, Some(caller)) => Some(caller.service.as_str().as_bytes()),
-        (RateKey::Client, None) => request
-            .headers()
-            .get(FORWARDED_FOR)
-            .map(|value| value.as_bytes()),
-        (RateKey::Header(name), _) => request.headers().get(name).map(|value| value.as_bytes()),
-    };
-    let Some(verdict) = lock(&guards.limiter)
-        .as_mut()
-        .map(|limiter| limiter.take((caller.is_some(), key), now))
-    else {
+    let header = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
+    let mut guard = lock(&guards.limiter);
+    let Some(limiter) = guard.as_mut() else {
         return Ok(());
     };
+    let verdict = match (&limit.key, caller) {
+        (RateKey::All, _) => limiter.take((), now),
+        (RateKey::Client, Some(caller)) => limiter.take(caller.service.as_str(), now),
+        (RateKey::Client, None) => limiter.take(network(header(FORWARDED_FOR.as_str())), now),
+        (RateKey::Header(name), _) => limiter.take(header(name), now),
+    };
+    drop(guard);
     exchange.says_quota(Quota {
         settings: limit.settings.clone(),
         verdict,
@@ -176,6 +181,17 @@ fn rate(
     let mut fault = Fault::new(Cause::RateLimited, "more requests than [rate_limit] allows");
     fault.retry_after = Some(whole_seconds(verdict.retry_after));
     Err(fault)
+}
+
+/// The address that a client can't change at will: of IPv6 it has at least 64 bits to itself.
+fn network(address: Option<&[u8]>) -> Option<IpAddr> {
+    let address = std::str::from_utf8(address?).ok()?.parse().ok()?;
+    Some(match address {
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    })
 }
 
 /// Seconds, rounded up; at least one.
@@ -223,33 +239,27 @@ impl Tries<'_> {
             // What a try leaves behind must not touch the next.
             let turn = self.exchange.turn(self.service);
             let until = settings.per_try_timeout.map(|limit| Instant::now() + limit);
+            let (core, snapshot, service) = (self.core, self.snapshot, self.service);
             let payer = self.payer.clone();
-            let answered = guarded(
-                self.core,
-                self.snapshot,
-                self.service,
-                request,
-                &turn,
-                payer,
-                until,
-            )
-            .await;
-            self.exchange.as_in(&turn);
-            let is_last = number == settings.attempts;
-            if is_last || !self.is_worth_another(&answered, spare) {
-                return answered;
-            }
+            let answered = guarded(core, snapshot, service, request, &turn, payer, until).await;
             let again = Instant::now() + settings.pause(number + 1, random());
-            retrying =
-                retrying.or_else(|| Retrying::begin(self.service, self.exchange, self.retry));
-            if retrying.is_none() || again >= deadline {
+            let may_go_on = number < settings.attempts
+                && again < deadline
+                && self.is_worth_another(&answered, spare);
+            if may_go_on && retrying.is_none() {
+                retrying = Retrying::begin(service, self.retry);
+            }
+            if !may_go_on || retrying.is_none() || !self.exchange.takes_retry(settings.budget_min) {
+                if answered.is_ok() {
+                    self.exchange.keep(&turn);
+                }
                 return answered;
             }
             if let Ok(answered) = answered {
                 answered.claimant.hang_up();
             }
             sleep_until(again).await;
-            self.service.standing.traffic.tried_again();
+            service.standing.traffic.tried_again();
             request = request_of(spare);
             number += 1;
         }
@@ -263,7 +273,7 @@ impl Tries<'_> {
                 is_idempotent && self.retry.statuses.contains(&status)
             }
             Err(fault) => {
-                let never_begun = fault.cause.blame() != Blame::Guest;
+                let never_begun = matches!(fault.cause, Cause::QueueFull | Cause::NotReady);
                 let unobserved = self.retry.retry_unobserved && (fault.unobserved || never_begun);
                 (is_idempotent || unobserved) && self.retry.on.contains(&fault.cause)
             }
@@ -271,29 +281,16 @@ impl Tries<'_> {
     }
 }
 
-/// A request that is in a further try: a part of its service's budget, and of that of the request from outside.
+/// A request that is in a further try, as a part of its service's budget.
 struct Retrying<'a>(&'a AtomicU32);
 
 impl<'a> Retrying<'a> {
-    fn begin(service: &'a Service, exchange: &Exchange, retry: &Retry) -> Option<Self> {
-        let guards = &service.standing.guards;
+    fn begin(service: &'a Service, retry: &Retry) -> Option<Self> {
+        let retrying = &service.standing.guards.retrying;
         let active = u32::try_from(service.standing.traffic.active()).unwrap_or(u32::MAX);
-        let fits = |retrying: u32| {
-            retry
-                .settings
-                .has_budget(active, retrying)
-                .then_some(retrying + 1)
-        };
-        let within_tree = exchange.takes_retry(retry.settings.budget_min);
-        if !within_tree
-            || guards
-                .retrying
-                .fetch_update(Relaxed, Relaxed, fits)
-                .is_err()
-        {
-            return None;
-        }
-        Some(Self(&guards.retrying))
+        let more = |now: u32| retry.settings.has_budget(active, now).then_some(now + 1);
+        retrying.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Self(retrying))
     }
 }
 
@@ -322,11 +319,21 @@ async fn guarded(
     until: Option<Instant>,
 ) -> Result<Answered, Fault> {
     let passing = Passing::begin(&service.standing.guards)?;
+    let is_short_of_cpu = payer
+        .as_ref()
+        .is_some_and(|payer| payer.left() < service.config.limits.cpu);
     let answered = attempt(core, snapshot, service, request, exchange, payer, until).await;
     if let Some(passing) = passing {
         passing.end(match &answered {
             Ok(answered) if answered.response.status().is_server_error() => Outcome::Failure,
             Ok(_) => Outcome::Success,
+            // The caller gave it less time than the service allows itself.
+            Err(fault) if fault.cause == Cause::CpuDeadline && is_short_of_cpu => Outcome::Ignored,
+            Err(fault)
+                if fault.cause == Cause::WallDeadline && exchange.is_bound_by_caller(service) =>
+            {
+                Outcome::Ignored
+            }
             Err(fault) if fault.cause.blame() == Blame::Guest => Outcome::Failure,
             Err(_) => Outcome::Ignored,
         });

@@ -104,6 +104,17 @@ fn a_call_of_an_earlier_state_says_nothing() {
 }
 
 #[test]
+fn a_call_of_the_breaker_before_says_nothing() {
+    let mut before = Breaker::new(settings());
+    let pass = before.admit(Duration::ZERO).unwrap();
+    let mut breaker = Breaker::new(settings()).in_place_of(Some(&before));
+    for _ in 0..4 {
+        breaker.record(pass, Outcome::Failure, Duration::ZERO, Duration::ZERO);
+    }
+    assert_eq!(breaker.state(Duration::ZERO), State::Closed);
+}
+
+#[test]
 fn calls_of_past_seconds_are_forgotten() {
     let mut breaker = Breaker::new(Settings {
         window: Span::Seconds(10),

@@ -54,6 +54,7 @@ pub(in crate::config) fn resolve(
             rate_limit: raw.rate_limit,
             fallback: raw.fallback,
         },
+        &name,
         scope,
     )?;
     Ok(ServiceConfig {

@@ -122,14 +122,18 @@ pub(super) struct Raw {
     pub(super) fallback: Option<RawFallback>,
 }
 
-pub(super) fn resolve(raw: Raw, scope: &Scope<'_>) -> Result<Tolerance, ConfigError> {
+pub(super) fn resolve(
+    raw: Raw,
+    name: &ServiceName,
+    scope: &Scope<'_>,
+) -> Result<Tolerance, ConfigError> {
     let at = |key| scope.below(&[key]);
     let retry = raw.retry.map(|raw| retry(&raw, &at("retry")));
     let breaker = raw.breaker.map(|raw| breaker(&raw, &at("breaker")));
     let rate_limit = raw
         .rate_limit
         .map(|raw| rate_limit(&raw, &at("rate_limit")));
-    let fallback = raw.fallback.map(|raw| fallback(raw, &at("fallback")));
+    let fallback = raw.fallback.map(|raw| fallback(raw, name, &at("fallback")));
     Ok(Tolerance {
         retry: retry.transpose()?,
         breaker: breaker.transpose()?,
@@ -167,7 +171,8 @@ fn retry(raw: &RawRetry, scope: &Scope<'_>) -> Result<Retry, ConfigError> {
         )?,
     };
     // What never reached a guest, or what a guest made of it.
-    let by_default = |cause: &Cause| cause.blame() == Blame::Guest && *cause != Cause::CallLoop;
+    let is_for_good = |cause: &Cause| matches!(cause, Cause::CallLoop | Cause::BreakerOpen);
+    let by_default = |cause: &Cause| cause.blame() == Blame::Guest && !is_for_good(cause);
     let statuses = raw.statuses.clone().unwrap_or_default();
     if let Some(at) = statuses
         .iter()
@@ -292,7 +297,11 @@ fn rate_limit(raw: &RawRateLimit, scope: &Scope<'_>) -> Result<RateLimit, Config
     })
 }
 
-fn fallback(raw: RawFallback, scope: &Scope<'_>) -> Result<Fallback, ConfigError> {
+fn fallback(
+    raw: RawFallback,
+    of: &ServiceName,
+    scope: &Scope<'_>,
+) -> Result<Fallback, ConfigError> {
     let on = causes(
         raw.on.as_deref(),
         |cause| cause.status().is_server_error(),
@@ -309,14 +318,26 @@ fn fallback(raw: RawFallback, scope: &Scope<'_>) -> Result<Fallback, ConfigError
             let what = "answers nothing: add `service = \"NAME\"`, or `status`, `headers` and `body` or `file`";
             return Err(scope.error(&[], what));
         }
+        (Some(service), false) if service == of.as_str() => {
+            return Err(scope.error(&["service"], "is the service itself: name another"));
+        }
         (Some(service), false) => FallbackAnswer::Service(
             ServiceName::try_from(service).map_err(|error| scope.error(&["service"], error))?,
         ),
-        (None, true) => FallbackAnswer::Static {
-            status: status(raw.status, scope)?,
-            headers: headers(raw.headers.unwrap_or_default(), scope)?,
-            body: body(raw.body, raw.file.as_deref(), scope)?,
-        },
+        (None, true) => {
+            let status = status(raw.status, scope)?;
+            let body = body(raw.body, raw.file.as_deref(), scope)?;
+            if matches!(status, 204 | 304) && !body.is_empty() {
+                let what = format!("{status} has no body: leave out body and file");
+                return Err(scope.error(&["status"], what));
+            }
+            let headers = headers(raw.headers.unwrap_or_default(), scope)?;
+            FallbackAnswer::Static {
+                status,
+                headers,
+                body,
+            }
+        }
     };
     Ok(Fallback { on, answer })
 }

@@ -107,6 +107,14 @@ fn what_makes_no_sense_is_refused_with_a_way_out() {
             "a.toml:3: fallback.service: is given beside status, headers, body or file: leave out one kind",
         ),
         (
+            "[fallback]\nservice = 'a'",
+            "a.toml:3: fallback.service: is the service itself: name another",
+        ),
+        (
+            "[fallback]\nstatus = 204\nbody = 'x'",
+            "a.toml:3: fallback.status: 204 has no body: leave out body and file",
+        ),
+        (
             "[fallback]\nstatus = 101",
             "a.toml:3: fallback.status: 101 is no answer's: use 200 to 599",
         ),

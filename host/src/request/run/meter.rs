@@ -161,21 +161,29 @@ impl Meter {
 #[derive(Clone, Debug)]
 pub(crate) struct Payer {
     meter: Arc<Meter>,
-    /// What it had left when it made the call.
-    pub(crate) left: Duration,
+    /// Nanoseconds that it had left when it made the call, and that it had paid by then.
+    left: u64,
+    paid: u64,
     fresh_starts: u64,
 }
 
 impl Payer {
     /// The guest that `meter` meters, which is being polled.
     pub(crate) fn of(meter: &Arc<Meter>) -> Self {
-        let used = meter.used_by_now() + meter.paid.load(Relaxed);
-        let left = meter.allowance.load(Relaxed).saturating_sub(used);
+        let paid = meter.paid.load(Relaxed);
+        let used = meter.used_by_now() + paid;
         Self {
             meter: meter.clone(),
-            left: Duration::from_nanos(left),
+            left: meter.allowance.load(Relaxed).saturating_sub(used),
+            paid,
             fresh_starts: meter.fresh_starts.load(Relaxed),
         }
+    }
+
+    /// What is left for the call now: less with each try, and with what other calls have cost.
+    pub(crate) fn left(&self) -> Duration {
+        let paid_since = self.meter.paid.load(Relaxed).saturating_sub(self.paid);
+        Duration::from_nanos(self.left.saturating_sub(paid_since))
     }
 
     /// Whether it is this guest itself, several of whose tasks share a meter.
