@@ -15,6 +15,7 @@ mod environment;
 mod forwarded;
 mod framing;
 mod head;
+mod health;
 mod hello;
 mod hop_by_hop;
 mod instances;

@@ -44,6 +44,7 @@ pub enum Cause {
     NotReady,
     Draining,
     BreakerOpen,
+    Unhealthy,
     GuestTrapped,
     GuestOutOfMemory,
     NoResponse,
@@ -65,7 +66,7 @@ impl serde::Serialize for Cause {
 
 impl Cause {
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::MalformedRequest,
         Self::NoRoute,
         Self::WrongMethod,
@@ -77,6 +78,7 @@ impl Cause {
         Self::NotReady,
         Self::Draining,
         Self::BreakerOpen,
+        Self::Unhealthy,
         Self::GuestTrapped,
         Self::GuestOutOfMemory,
         Self::NoResponse,
@@ -105,6 +107,7 @@ impl Cause {
             | Self::NotReady
             | Self::Draining
             | Self::BreakerOpen
+            | Self::Unhealthy
             | Self::PoolExhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::GuestTrapped
             | Self::GuestOutOfMemory
@@ -139,7 +142,8 @@ impl Cause {
             | Self::CpuDeadline
             | Self::WallDeadline
             | Self::CallLoop
-            | Self::BreakerOpen => Blame::Guest,
+            | Self::BreakerOpen
+            | Self::Unhealthy => Blame::Guest,
             Self::NotReady | Self::Draining | Self::PoolExhausted | Self::HostFailed => Blame::Host,
         }
     }
@@ -158,6 +162,7 @@ impl Cause {
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
             Self::BreakerOpen => "breaker_open",
+            Self::Unhealthy => "unhealthy",
             Self::GuestTrapped => "guest_trapped",
             Self::GuestOutOfMemory => "guest_out_of_memory",
             Self::NoResponse => "no_response",
@@ -186,6 +191,7 @@ impl Cause {
             Self::NotReady => "the service has no running revision",
             Self::Draining => "what would answer is being shut down",
             Self::BreakerOpen => "the service fails too often and is given a rest",
+            Self::Unhealthy => "the service is not well",
             Self::GuestTrapped => "the service crashed",
             Self::GuestOutOfMemory => "the service ran out of memory",
             Self::NoResponse => "the service ended without a response",

@@ -29,6 +29,7 @@ mod dispatch;
 pub(crate) mod exchange;
 pub mod gate;
 mod headers;
+pub(crate) mod health;
 pub(crate) mod journey;
 mod lease;
 pub mod run;

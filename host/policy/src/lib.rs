@@ -6,6 +6,7 @@
 pub mod breaker;
 pub mod duration;
 pub mod fit;
+pub mod health;
 pub mod limits;
 pub mod name;
 pub mod nearest;

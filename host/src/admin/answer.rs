@@ -110,6 +110,7 @@ fn resource(api: &Api, path: &str, method: &Method) -> Answer {
         Resource::Readiness => readiness(
             *api.core.first_scan.borrow(),
             api.core.draining.is_cancelled(),
+            services::are_required_ones_well(&api.core),
         ),
         Resource::Services => Answer::json(&services::list(&api.core)),
         Resource::Graph => Answer::json(&graph::graph(&api.core)),
@@ -137,14 +138,18 @@ fn resource(api: &Api, path: &str, method: &Method) -> Answer {
     }
 }
 
-fn readiness(first_scan_done: bool, draining: bool) -> Answer {
-    let (reason, detail) = match (draining, first_scan_done) {
-        (true, _) => ("draining", "the host is shutting down"),
-        (false, false) => (
+fn readiness(first_scan_done: bool, draining: bool, well: bool) -> Answer {
+    let (reason, detail) = match (draining, first_scan_done, well) {
+        (true, ..) => ("draining", "the host is shutting down"),
+        (false, false, _) => (
             "starting",
             "what was there at the start has not all been deployed or refused yet",
         ),
-        (false, true) => return Answer::json(&json!({"status": "ready"})),
+        (false, true, false) => (
+            "unhealthy",
+            "a service with [health] required = true is unhealthy; see /v1/services",
+        ),
+        (false, true, true) => return Answer::json(&json!({"status": "ready"})),
     };
     Answer::problem_for(StatusCode::SERVICE_UNAVAILABLE, detail, Some(reason))
 }
@@ -275,16 +280,20 @@ mod tests {
             )
         };
         assert_eq!(
-            reason(readiness(false, false)),
+            reason(readiness(false, false, true)),
             (503, Some("starting".into()))
         );
-        assert_eq!(reason(readiness(true, false)), (200, None));
+        assert_eq!(reason(readiness(true, false, true)), (200, None));
         assert_eq!(
-            reason(readiness(true, true)),
+            reason(readiness(true, false, false)),
+            (503, Some("unhealthy".into()))
+        );
+        assert_eq!(
+            reason(readiness(true, true, true)),
             (503, Some("draining".into()))
         );
         assert_eq!(
-            reason(readiness(false, true)),
+            reason(readiness(false, true, false)),
             (503, Some("draining".into()))
         );
     }

@@ -25,7 +25,8 @@ pub(super) struct List {
 #[derive(Debug, Serialize)]
 struct Summary {
     name: String,
-    /// `ready`, `degraded` if it is but something is missing, `compiling`, `failed` or `retiring`.
+    /// `ready`, `unhealthy` if it is but its checks fail, `degraded` if something is missing, `compiling`, `failed` or
+    /// `retiring`.
     state: &'static str,
     /// Services that it calls and that have no running revision.
     missing: Vec<String>,
@@ -158,6 +159,17 @@ pub(super) fn list(core: &Core) -> List {
     }
 }
 
+/// Whether no service that the host can't do without is unhealthy.
+pub(super) fn are_required_ones_well(core: &Core) -> bool {
+    let snapshot = core.registry.snapshot();
+    let is_required = |service: &Service| {
+        let health = service.config.tolerance.health.as_ref();
+        health.is_some_and(|health| health.required)
+    };
+    let mut services = snapshot.services.values();
+    !services.any(|service| is_required(service) && !service.standing.guards.is_healthy())
+}
+
 /// None if nothing is known under `name`.
 pub(super) fn detail(core: &Core, name: &str) -> Option<Detail> {
     let moment = Moment::of(core);
@@ -238,6 +250,10 @@ impl Known<'_> {
 
     fn state(&self) -> &'static str {
         let state = self.state_of_its_own();
+        let is_healthy = |service: &Arc<Service>| service.standing.guards.is_healthy();
+        if state == State::Ready.as_str() && !self.service.is_none_or(is_healthy) {
+            return "unhealthy";
+        }
         if state == State::Ready.as_str() && !self.missing.is_empty() {
             return "degraded";
         }

@@ -23,6 +23,18 @@ pub(super) struct RawService {
     pub(super) breaker: Option<RawBreaker>,
     pub(super) rate_limit: Option<RawRateLimit>,
     pub(super) fallback: Option<RawFallback>,
+    pub(super) health: Option<RawHealth>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawHealth {
+    pub(super) path: Option<String>,
+    pub(super) interval: Option<Span>,
+    pub(super) timeout: Option<Span>,
+    pub(super) unhealthy_threshold: Option<u32>,
+    pub(super) healthy_threshold: Option<u32>,
+    pub(super) required: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -42,6 +42,8 @@ pub(crate) struct Exchange {
     retries: OnceLock<Arc<AtomicU32>>,
     /// One of several tries, neither counted nor logged.
     is_turn: bool,
+    /// A check of a service's health: to be answered by an instance of its own.
+    pub(crate) is_check: bool,
     /// The try that gave the answer: what its guest does yet is this exchange's.
     kept: OnceLock<Arc<Self>>,
 }
@@ -119,6 +121,7 @@ impl Exchange {
             quota: OnceLock::new(),
             retries: OnceLock::new(),
             is_turn: false,
+            is_check: false,
             kept: OnceLock::new(),
         })
     }
@@ -144,6 +147,7 @@ impl Exchange {
             quota: OnceLock::new(),
             retries: OnceLock::new(),
             is_turn: false,
+            is_check: false,
             kept: OnceLock::new(),
         })
     }
@@ -168,6 +172,32 @@ impl Exchange {
             quota: OnceLock::new(),
             retries: self.retries().clone().into(),
             is_turn: true,
+            is_check: self.is_check,
+            kept: OnceLock::new(),
+        })
+    }
+
+    /// A check of a service's health, which is no request of anybody's.
+    pub(crate) fn check(core: &Core, service: &Arc<Service>) -> Arc<Self> {
+        Arc::new(Self {
+            id: RequestId::new(&core.request_ids),
+            started: Instant::now(),
+            method: Method::GET,
+            path: String::new(),
+            log: false,
+            host_traffic: core.traffic.clone(),
+            service: service.clone().into(),
+            revision: OnceLock::new(),
+            journey: Journey::begin(&http::HeaderMap::new()),
+            edge: None,
+            fault: OnceLock::new(),
+            refused: Notify::new(),
+            awaits_caller: AtomicBool::new(false),
+            sent: Mutex::default(),
+            quota: OnceLock::new(),
+            retries: OnceLock::new(),
+            is_turn: true,
+            is_check: true,
             kept: OnceLock::new(),
         })
     }

@@ -183,7 +183,11 @@ pub(crate) struct RequestId(HeaderValue);
 impl RequestId {
     /// The client's if it is sensible, else a new one.
     pub(crate) fn of(headers: &HeaderMap, ids: &RequestIds) -> Self {
-        Self::given(headers).unwrap_or_else(|| Self(value(ids.next())))
+        Self::given(headers).unwrap_or_else(|| Self::new(ids))
+    }
+
+    pub(crate) fn new(ids: &RequestIds) -> Self {
+        Self(value(ids.next()))
     }
 
     fn given(headers: &HeaderMap) -> Option<Self> {

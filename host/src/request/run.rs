@@ -183,6 +183,16 @@ async fn place(
     deadline: Instant,
 ) -> Result<(Claimant, Option<Guest>), Fault> {
     let (instances, share) = (&revision.instances, &standing.share);
+    if job.as_ref().is_some_and(|job| job.exchange.is_check) {
+        let claimed = timeout_at(deadline, share.claim(revision.claims)).await;
+        let claim = claimed.map_err(|_| Fault::from(Cause::WallDeadline))?;
+        let (Some(claim), Some(job)) = (claim, job.take()) else {
+            return Err(Cause::HostFailed.into());
+        };
+        let started = start(core, standing, revision, claim, job);
+        started.0.instance.shut();
+        return Ok(started);
+    }
     if let Some(claimant) = instances.offer(job, Reach::OwnLane) {
         return Ok((claimant, None));
     }

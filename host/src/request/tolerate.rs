@@ -10,6 +10,7 @@ use http::{HeaderValue, Request, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
 use skep_policy::breaker::{self, Breaker, Outcome, Pass};
+use skep_policy::health::{self, Health};
 use skep_policy::rate::Limiter;
 use tokio::time::{Instant, sleep_until};
 use wasmtime_wasi_http::WasiBody;
@@ -31,6 +32,7 @@ pub(crate) struct Guards {
     start: Instant,
     breaker: Mutex<Option<Breaker>>,
     limiter: Mutex<Option<Limiter>>,
+    health: Mutex<Health>,
     retrying: AtomicU32,
 }
 
@@ -40,6 +42,7 @@ impl Default for Guards {
             start: Instant::now(),
             breaker: Mutex::default(),
             limiter: Mutex::default(),
+            health: Mutex::default(),
             retrying: AtomicU32::new(0),
         }
     }
@@ -53,11 +56,23 @@ impl Guards {
             let new = tolerance.breaker.clone().map(Breaker::new);
             *breaker = new.map(|new| new.in_place_of(breaker.as_ref()));
         }
+        if tolerance.health.is_none() {
+            *lock(&self.health) = Health::default();
+        }
         let mut limiter = lock(&self.limiter);
         let settings = tolerance.rate_limit.as_ref().map(|limit| &limit.settings);
         if limiter.as_ref().map(Limiter::settings) != settings {
             *limiter = settings.cloned().map(Limiter::new);
         }
+    }
+
+    /// Takes in a check of the service's health; whether that changed what is thought of it.
+    pub(crate) fn note_health(&self, is_good: bool, settings: &health::Settings) -> bool {
+        lock(&self.health).record(is_good, settings)
+    }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        lock(&self.health).is_healthy()
     }
 
     /// What the breaker does with requests now, if there is one.
@@ -318,6 +333,12 @@ async fn guarded(
     payer: Option<Payer>,
     until: Option<Instant>,
 ) -> Result<Answered, Fault> {
+    if service.config.tolerance.health.is_some() && !service.standing.guards.is_healthy() {
+        return Err(Fault::new(
+            Cause::Unhealthy,
+            "its [health] checks fail; see the log",
+        ));
+    }
     let passing = Passing::begin(&service.standing.guards)?;
     let is_short_of_cpu = payer
         .as_ref()

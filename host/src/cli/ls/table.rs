@@ -127,7 +127,7 @@ fn state_tone(state: &str) -> Tone {
     match state {
         "ready" => Tone::Good,
         "compiling" | "degraded" | "retiring" => Tone::Underway,
-        "failed" => Tone::Bad,
+        "failed" | "unhealthy" => Tone::Bad,
         _ => Tone::Plain,
     }
 }

@@ -53,6 +53,7 @@ pub(in crate::config) fn resolve(
             breaker: raw.breaker,
             rate_limit: raw.rate_limit,
             fallback: raw.fallback,
+            health: raw.health,
         },
         &name,
         scope,

@@ -8,17 +8,19 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use skep_policy::name::ServiceName;
 use skep_policy::quote::quoted;
-use skep_policy::{breaker, nearest, rate, retry};
+use skep_policy::{breaker, health, nearest, rate, retry};
 
 use crate::config::document::{Document, Scope};
 use crate::config::error::ConfigError;
-use crate::config::raw::{RawBreaker, RawFallback, RawRateLimit, RawRetry};
+use crate::config::raw::{RawBreaker, RawFallback, RawHealth, RawRateLimit, RawRetry};
 use crate::config::service::absolute;
+use crate::config::units::Span;
 use crate::fault::{Blame, Cause};
 
 /// Longest time that a setting here may have.
 const TIME_MAX: Duration = Duration::from_secs(3600);
 const COUNT_MAX: u32 = 1_000_000;
+const HEALTH_INTERVAL_MIN: Duration = Duration::from_millis(10);
 const ATTEMPTS_MAX: u32 = 10;
 const WINDOW_SECONDS_MAX: u64 = 3600;
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -35,6 +37,8 @@ pub struct Tolerance {
     pub rate_limit: Option<RateLimit>,
     /// Answers in the service's place.
     pub fallback: Option<Fallback>,
+    /// Refuses requests while checks fail.
+    pub health: Option<health::Settings>,
 }
 
 impl Tolerance {
@@ -120,6 +124,7 @@ pub(super) struct Raw {
     pub(super) breaker: Option<RawBreaker>,
     pub(super) rate_limit: Option<RawRateLimit>,
     pub(super) fallback: Option<RawFallback>,
+    pub(super) health: Option<RawHealth>,
 }
 
 pub(super) fn resolve(
@@ -134,7 +139,9 @@ pub(super) fn resolve(
         .rate_limit
         .map(|raw| rate_limit(&raw, &at("rate_limit")));
     let fallback = raw.fallback.map(|raw| fallback(raw, name, &at("fallback")));
+    let health = raw.health.map(|raw| health(raw, &at("health")));
     Ok(Tolerance {
+        health: health.transpose()?,
         retry: retry.transpose()?,
         breaker: breaker.transpose()?,
         rate_limit: rate_limit.transpose()?,
@@ -171,7 +178,12 @@ fn retry(raw: &RawRetry, scope: &Scope<'_>) -> Result<Retry, ConfigError> {
         )?,
     };
     // What never reached a guest, or what a guest made of it.
-    let is_for_good = |cause: &Cause| matches!(cause, Cause::CallLoop | Cause::BreakerOpen);
+    let is_for_good = |cause: &Cause| {
+        matches!(
+            cause,
+            Cause::CallLoop | Cause::BreakerOpen | Cause::Unhealthy
+        )
+    };
     let by_default = |cause: &Cause| cause.blame() == Blame::Guest && !is_for_good(cause);
     let statuses = raw.statuses.clone().unwrap_or_default();
     if let Some(at) = statuses
@@ -255,6 +267,32 @@ fn breaker(raw: &RawBreaker, scope: &Scope<'_>) -> Result<breaker::Settings, Con
             1,
             COUNT_MAX,
         )?,
+    })
+}
+
+fn health(raw: RawHealth, scope: &Scope<'_>) -> Result<health::Settings, ConfigError> {
+    let within = Within(scope);
+    let path = raw.path.unwrap_or_else(|| "/".to_owned());
+    let is_path = path.starts_with('/') && http::uri::PathAndQuery::try_from(path.as_str()).is_ok();
+    if !is_path {
+        let what = format!("{} is no path: it begins with a slash", quoted(&path));
+        return Err(scope.error(&["path"], what));
+    }
+    let time = |key, given: Option<Span>, default| {
+        within.time(key, given.map(|span| span.0), Duration::from_secs(default))
+    };
+    let count = |key, given, default| within.count(key, given, default, 1, COUNT_MAX);
+    let interval = time("interval", raw.interval, 30)?;
+    if interval < HEALTH_INTERVAL_MIN {
+        return Err(scope.error(&["interval"], "must be at least 10ms"));
+    }
+    Ok(health::Settings {
+        path,
+        interval,
+        timeout: time("timeout", raw.timeout, 5)?,
+        unhealthy_threshold: count("unhealthy_threshold", raw.unhealthy_threshold, 3)?,
+        healthy_threshold: count("healthy_threshold", raw.healthy_threshold, 2)?,
+        required: raw.required.unwrap_or(false),
     })
 }
 

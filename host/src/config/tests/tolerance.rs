@@ -59,9 +59,16 @@ fn what_is_said_counts() {
     assert_eq!(short.breaker.unwrap().minimum_calls, 5);
 }
 
+/// Manifests and why they are refused.
+fn refused(cases: &[(&str, &str)]) {
+    for (manifest, message) in cases {
+        assert_eq!(service(manifest).unwrap_err(), *message, "\n{manifest}");
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_with_a_way_out() {
-    for (manifest, message) in [
+    refused(&[
         (
             "[retry]\nattempts = 1",
             "a.toml:3: retry.attempts: must be between 2 and 10, not 1",
@@ -98,6 +105,12 @@ fn what_makes_no_sense_is_refused_with_a_way_out() {
             "[rate_limit]\nrequests_per_second = 1\nkey = 'ip'",
             "a.toml:4: rate_limit.key: \"ip\" is no key: use \"client\", \"all\", or \"header:NAME\"",
         ),
+    ]);
+}
+
+#[test]
+fn so_are_answers_and_checks_that_make_none() {
+    refused(&[
         (
             "[fallback]",
             "a.toml:2: fallback: answers nothing: add `service = \"NAME\"`, or `status`, `headers` and `body` or `file`",
@@ -115,6 +128,14 @@ fn what_makes_no_sense_is_refused_with_a_way_out() {
             "a.toml:3: fallback.status: 204 has no body: leave out body and file",
         ),
         (
+            "[health]\npath = 'up'",
+            "a.toml:3: health.path: \"up\" is no path: it begins with a slash",
+        ),
+        (
+            "[health]\ninterval = '1ms'",
+            "a.toml:3: health.interval: must be at least 10ms",
+        ),
+        (
             "[fallback]\nstatus = 101",
             "a.toml:3: fallback.status: 101 is no answer's: use 200 to 599",
         ),
@@ -130,7 +151,5 @@ fn what_makes_no_sense_is_refused_with_a_way_out() {
             "[fallback]\nfile = '../secret'",
             "a.toml:3: fallback.file: \"../secret\" leaves the manifest's folder: put the file beside the manifest",
         ),
-    ] {
-        assert_eq!(service(manifest).unwrap_err(), message, "\n{manifest}");
-    }
+    ]);
 }
