@@ -40,7 +40,7 @@ pub(crate) struct Exchange {
     quota: OnceLock<Quota>,
     /// Further tries that have come of the request.
     retries: OnceLock<Arc<AtomicU32>>,
-    /// One of several tries, neither counted nor logged.
+    /// One of several tries, or a check: neither counted nor logged.
     is_turn: bool,
     /// A check of a service's health: to be answered by an instance of its own.
     pub(crate) is_check: bool,
@@ -100,106 +100,75 @@ impl Exchange {
             Ok(busy) => (Some(busy), None),
             Err(edge) => (None, Some(edge)),
         };
-        Arc::new(Self {
+        let mut exchange = Self::blank(id, method, journey, core.traffic.clone());
+        exchange.edge = edge;
+        exchange.log = log;
+        exchange.path = if log { path.to_owned() } else { String::new() };
+        exchange.sent = Mutex::new(Sent {
+            connection,
+            ..Sent::default()
+        });
+        Arc::new(exchange)
+    }
+
+    /// Of no service yet, and on no connection.
+    fn blank(
+        id: RequestId,
+        method: Method,
+        journey: Journey,
+        host_traffic: Arc<HostTraffic>,
+    ) -> Self {
+        Self {
             id,
             started: Instant::now(),
             method,
-            path: if log { path.to_owned() } else { String::new() },
-            log,
-            host_traffic: core.traffic.clone(),
+            path: String::new(),
+            log: false,
+            host_traffic,
             service: OnceLock::new(),
             revision: OnceLock::new(),
             journey,
-            edge,
+            edge: None,
             fault: OnceLock::new(),
             refused: Notify::new(),
             awaits_caller: AtomicBool::new(false),
-            sent: Mutex::new(Sent {
-                connection,
-                ..Sent::default()
-            }),
+            sent: Mutex::default(),
             quota: OnceLock::new(),
             retries: OnceLock::new(),
             is_turn: false,
             is_check: false,
             kept: OnceLock::new(),
-        })
+        }
     }
 
     /// A request that no host knows of.
     #[cfg(test)]
     pub(crate) fn of_nobody() -> Arc<Self> {
-        Arc::new(Self {
-            id: RequestId::of_nobody(),
-            started: Instant::now(),
-            method: Method::GET,
-            path: String::new(),
-            log: false,
-            host_traffic: Arc::default(),
-            service: OnceLock::new(),
-            revision: OnceLock::new(),
-            journey: Journey::begin(&http::HeaderMap::new()),
-            edge: None,
-            fault: OnceLock::new(),
-            refused: Notify::new(),
-            awaits_caller: AtomicBool::new(false),
-            sent: Mutex::default(),
-            quota: OnceLock::new(),
-            retries: OnceLock::new(),
-            is_turn: false,
-            is_check: false,
-            kept: OnceLock::new(),
-        })
+        let journey = Journey::begin(&http::HeaderMap::new());
+        let id = RequestId::of_nobody();
+        Arc::new(Self::blank(id, Method::GET, journey, Arc::default()))
     }
 
     /// One try of several for the same request, or another service's turn: what comes of it is no matter of the others.
     pub(crate) fn turn(&self, service: &Arc<Service>) -> Arc<Self> {
-        Arc::new(Self {
-            id: self.id.clone(),
-            started: self.started,
-            method: self.method.clone(),
-            path: String::new(),
-            log: false,
-            host_traffic: self.host_traffic.clone(),
-            service: service.clone().into(),
-            revision: OnceLock::new(),
-            journey: self.journey.clone(),
-            edge: None,
-            fault: OnceLock::new(),
-            refused: Notify::new(),
-            awaits_caller: AtomicBool::new(false),
-            sent: Mutex::default(),
-            quota: OnceLock::new(),
-            retries: self.retries().clone().into(),
-            is_turn: true,
-            is_check: self.is_check,
-            kept: OnceLock::new(),
-        })
+        let (method, journey) = (self.method.clone(), self.journey.clone());
+        let mut turn = Self::blank(self.id.clone(), method, journey, self.host_traffic.clone());
+        turn.started = self.started;
+        turn.service = service.clone().into();
+        turn.retries = self.retries().clone().into();
+        turn.is_turn = true;
+        Arc::new(turn)
     }
 
     /// A check of a service's health, which is no request of anybody's.
     pub(crate) fn check(core: &Core, service: &Arc<Service>) -> Arc<Self> {
-        Arc::new(Self {
-            id: RequestId::new(&core.request_ids),
-            started: Instant::now(),
-            method: Method::GET,
-            path: String::new(),
-            log: false,
-            host_traffic: core.traffic.clone(),
-            service: service.clone().into(),
-            revision: OnceLock::new(),
-            journey: Journey::begin(&http::HeaderMap::new()),
-            edge: None,
-            fault: OnceLock::new(),
-            refused: Notify::new(),
-            awaits_caller: AtomicBool::new(false),
-            sent: Mutex::default(),
-            quota: OnceLock::new(),
-            retries: OnceLock::new(),
-            is_turn: true,
-            is_check: true,
-            kept: OnceLock::new(),
-        })
+        let journey = Journey::begin(&http::HeaderMap::new());
+        let id = RequestId::new(&core.request_ids);
+        let mut check = Self::blank(id, Method::GET, journey, core.traffic.clone());
+        check.service = service.clone().into();
+        check.is_turn = true;
+        check.is_check = true;
+        Arc::new(check)
     }
 
     /// Whether the head of the answer is out, after which the request's own time is no bound any more.

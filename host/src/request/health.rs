@@ -9,10 +9,11 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
 use skep_policy::health::Settings;
 use skep_policy::name::ServiceName;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::attempt;
 use super::exchange::Exchange;
-use super::{attempt, send};
 use crate::fault::Blame;
 use crate::host::Core;
 use crate::registry::{Service, Snapshot};
@@ -23,24 +24,29 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Checks services for as long as the host lives, on the lane that this is polled on.
 pub(crate) async fn watch(core: Arc<Core>) {
     let mut due: HashMap<ServiceName, Instant> = HashMap::new();
+    let mut running: HashMap<ServiceName, JoinHandle<()>> = HashMap::new();
     loop {
         let (snapshot, now) = (core.registry.snapshot(), Instant::now());
         due.retain(|name, _| snapshot.services.contains_key(name));
+        running.retain(|_, check| !check.is_finished());
         for service in snapshot.services.values() {
             let Some(settings) = &service.config.tolerance.health else {
                 continue;
             };
             let next = due.entry(service.name.clone()).or_insert(now);
-            if *next <= now && service.revision.is_some() {
-                *next = now + settings.interval;
+            if *next > now {
+                continue;
+            }
+            *next = now + settings.interval;
+            // One at a time, however much longer they take than the interval.
+            if service.revision.is_some() && !running.contains_key(&service.name) {
                 let check = check(
                     core.clone(),
                     snapshot.clone(),
                     service.clone(),
                     settings.clone(),
                 );
-                // Not joined: its own time ends it.
-                drop(tokio::spawn(check));
+                running.insert(service.name.clone(), tokio::spawn(check));
             }
         }
         let next = due.values().copied().min();
@@ -72,7 +78,8 @@ async fn check(
     let found = match answered {
         Ok(answered) => {
             let status = answered.response.status();
-            send::leave(answered, core.config.timeouts.body_idle);
+            // The head says it all.
+            answered.claimant.hang_up();
             if status.is_success() || status.is_redirection() {
                 Ok(())
             } else {

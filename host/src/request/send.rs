@@ -76,17 +76,6 @@ pub(crate) fn guest(
     Ok(Response::from_parts(parts, body))
 }
 
-/// Takes an answer that nobody gets.
-pub(crate) fn leave(answered: Answered, body_idle: Duration) {
-    let Answered { response, claimant } = answered;
-    // Not joined: it ends with the guest, at the latest when that has been silent for too long.
-    drop(tokio::spawn(discard(
-        response.into_body(),
-        claimant,
-        body_idle,
-    )));
-}
-
 /// Lets a guest write a body that nobody gets, as if somebody did.
 async fn discard(mut body: Early, claimant: Claimant, body_idle: Duration) {
     while let Ok(Some(Ok(_))) = timeout(body_idle, body.frame()).await {}
