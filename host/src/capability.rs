@@ -2,4 +2,5 @@
 
 pub(crate) mod client;
 pub(crate) mod egress;
+pub(crate) mod functions;
 pub(crate) mod output;

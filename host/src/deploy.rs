@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use self::arrive::{Batch, Candidate, Change};
 use self::compile::{CompileError, Compiled, Compiler};
 use self::desk::{Desk, Turn};
+use self::lacks::Lacks;
 use crate::fault::Fault;
 use crate::host::Core;
 use crate::registry::Revision;
@@ -27,6 +28,7 @@ pub mod arrive;
 pub mod board;
 pub mod compile;
 mod desk;
+mod lacks;
 pub(crate) mod link;
 mod promote;
 mod retire;
@@ -105,6 +107,7 @@ impl Deployer {
             outcomes: sender,
             changed: false,
         };
+        let mut lacks = Lacks::default();
         // The newest deployment of those that were there at the start.
         let mut last_of_start = None;
         loop {
@@ -125,6 +128,9 @@ impl Deployer {
             }
             decider.publish();
             decider.retry();
+            if !decider.desk.is_busy() {
+                lacks.note(&decider.deployer.core.registry.snapshot());
+            }
             if last_of_start.is_some_and(|turn| !decider.desk.works_on_any_up_to(turn)) {
                 first_scan.send_if_modified(|done| !std::mem::replace(done, true));
             }
@@ -138,7 +144,8 @@ impl Deployer {
         let (program, claims) = link::link(&self.core.engines, &compiled, &config)?;
         let number = self.next_number(&config.name);
         let digest = compiled.digest.to_string();
-        let revision = Arc::new(Revision::new(number, digest, config, program, claims));
+        let linked = (program, compiled.contracts.clone());
+        let revision = Arc::new(Revision::new(number, digest, config, linked, claims));
         crate::request::run::probe(&self.core, revision.clone())
             .await
             .map_err(DeployError::Health)?;

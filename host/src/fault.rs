@@ -49,6 +49,7 @@ pub enum Cause {
     GuestOutOfMemory,
     NoResponse,
     InvalidResponse,
+    CalleeFailed,
     BodyStalled,
     InstantiationFailed,
     CpuDeadline,
@@ -66,7 +67,7 @@ impl serde::Serialize for Cause {
 
 impl Cause {
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedRequest,
         Self::NoRoute,
         Self::WrongMethod,
@@ -83,6 +84,7 @@ impl Cause {
         Self::GuestOutOfMemory,
         Self::NoResponse,
         Self::InvalidResponse,
+        Self::CalleeFailed,
         Self::BodyStalled,
         Self::InstantiationFailed,
         Self::CpuDeadline,
@@ -113,6 +115,7 @@ impl Cause {
             | Self::GuestOutOfMemory
             | Self::NoResponse
             | Self::InvalidResponse
+            | Self::CalleeFailed
             | Self::InstantiationFailed => StatusCode::BAD_GATEWAY,
             Self::BodyStalled | Self::CpuDeadline | Self::WallDeadline => {
                 StatusCode::GATEWAY_TIMEOUT
@@ -137,6 +140,7 @@ impl Cause {
             | Self::GuestOutOfMemory
             | Self::NoResponse
             | Self::InvalidResponse
+            | Self::CalleeFailed
             | Self::BodyStalled
             | Self::InstantiationFailed
             | Self::CpuDeadline
@@ -167,6 +171,7 @@ impl Cause {
             Self::GuestOutOfMemory => "guest_out_of_memory",
             Self::NoResponse => "no_response",
             Self::InvalidResponse => "invalid_response",
+            Self::CalleeFailed => "callee_failed",
             Self::BodyStalled => "body_stalled",
             Self::InstantiationFailed => "instantiation_failed",
             Self::CpuDeadline => "cpu_deadline",
@@ -196,6 +201,7 @@ impl Cause {
             Self::GuestOutOfMemory => "the service ran out of memory",
             Self::NoResponse => "the service ended without a response",
             Self::InvalidResponse => "the service's response is invalid",
+            Self::CalleeFailed => "a service that this one calls failed",
             Self::BodyStalled => "the service stopped sending its response",
             Self::InstantiationFailed => "the service could not be started",
             Self::CpuDeadline => "the service used up its CPU time",

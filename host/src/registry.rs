@@ -18,10 +18,11 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::capability::egress::REQUESTS_PER_REVISION_MAX;
 use crate::capability::output::LineBudget;
 use crate::config::ServiceConfig;
+use crate::deploy::compile::Contracts;
 use crate::pool::{Permits, Share, Stock};
 use crate::request::gate::Gate;
-use crate::request::run::Program;
 use crate::request::run::instances::Instances;
+use crate::request::run::program::Program;
 use crate::request::tolerate::Guards;
 use crate::telemetry::edges::Edges;
 use crate::telemetry::traffic::Traffic;
@@ -60,6 +61,8 @@ pub struct Revision {
     /// What the manifest said.
     pub config: Arc<ServiceConfig>,
     pub(crate) program: Program,
+    /// What it shares with other services beside HTTP.
+    pub(crate) contracts: Contracts,
     /// Claims on the instance pool that one instance takes.
     pub(crate) claims: u32,
     pub(crate) instances: Instances,
@@ -81,7 +84,7 @@ impl Revision {
         number: u64,
         digest: String,
         config: Arc<ServiceConfig>,
-        program: Program,
+        (program, contracts): (Program, Contracts),
         claims: u32,
     ) -> Self {
         let output = LineBudget::new(config.name.as_ref(), number);
@@ -91,6 +94,7 @@ impl Revision {
             digest,
             config,
             program,
+            contracts,
             claims,
             instances,
             output,
@@ -125,6 +129,21 @@ pub struct Snapshot {
     pub routes: RouteTable<Arc<Service>>,
     /// Every service by its name.
     pub services: BTreeMap<ServiceName, Arc<Service>>,
+}
+
+impl Snapshot {
+    /// The services that `service` may call and that have no running revision.
+    pub(crate) fn missing<'a>(
+        &'a self,
+        service: &'a Service,
+    ) -> impl Iterator<Item = &'a ServiceName> {
+        let is_there = |name: &ServiceName| {
+            let found = self.services.get(name);
+            found.is_some_and(|found| found.revision.is_some())
+        };
+        let needed = service.config.depends_on().into_iter();
+        needed.filter(move |name| !is_there(name))
+    }
 }
 
 /// Holds the current snapshot.

@@ -1,6 +1,7 @@
 //! A request's whole way: accept → dispatch → lease → gate → run → send. A service's call to another enters at the lease.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -53,14 +54,15 @@ pub(crate) async fn serve(
     };
     let journey = Journey::begin(request.headers());
     let exchange = Exchange::new(core, id, what, journey, busy);
-    conclude(&exchange, manner, answer(core, request, client, &exchange)).await
+    let answer = pin!(answer(core, request, client, &exchange));
+    conclude(&exchange, manner, answer).await
 }
 
-/// Makes an answer of whatever comes of a request, a panic included.
+/// Makes an answer of whatever comes of a request, a panic included. The future of `answer` is large and stays where it is.
 async fn conclude(
     exchange: &Arc<Exchange>,
     manner: Manner,
-    answer: impl Future<Output = Result<Answered, Fault>>,
+    answer: Pin<&mut impl Future<Output = Result<Answered, Fault>>>,
 ) -> Response<OutgoingBody> {
     let sent = match AssertUnwindSafe(answer).catch_unwind().await {
         Ok(Ok(answered)) => send::guest(answered, exchange, manner),
@@ -124,6 +126,7 @@ async fn attempt(
     let deadline = exchange.deadline(service);
     let deadline = until.map_or(deadline, |until| until.min(deadline));
     let lease = lease::current(service)?;
+    lease.revision.program.takes(&request)?;
     let gate = &service.standing.gate;
     // What it waits for could be what waits for it.
     let slot = if exchange.journey.has_passed(&service.name) {

@@ -73,7 +73,7 @@ async fn bad_components_are_named_with_what_is_wrong_and_what_to_do() {
     let whole = bytes(&guest("hello"));
     let core = wat::parse_str("(module (func (export \"add\")))").unwrap();
     let foreign = wat::parse_str(
-        "(component (import \"acme:shop/stock@1.0.0\" (instance)) (instance $i) \
+        "(component (import \"wasi:keyvalue/store@0.2.0\" (instance)) (instance $i) \
              (export \"wasi:http/incoming-handler@0.2.3\" (instance $i)))",
     )
     .unwrap();
@@ -82,7 +82,7 @@ async fn bad_components_are_named_with_what_is_wrong_and_what_to_do() {
         ("cut", &whole[..whole.len() / 2], "copy or build it again"),
         ("empty", b"", "empty"),
         ("core", &core, "wasm32-wasip2"),
-        ("foreign", &foreign, "imports acme:shop/stock@1.0.0"),
+        ("foreign", &foreign, "imports wasi:keyvalue/store@0.2.0"),
     ];
     for (name, bytes, what) in cases {
         let file = format!("{name}.wasm");

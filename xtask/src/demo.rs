@@ -1,4 +1,4 @@
-//! The demo: the host on examples/hello, in release unless told otherwise, and lines to try it with.
+//! The demo: the host on an example, in release unless told otherwise, and lines to try it with.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -9,13 +9,31 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command::{self, cargo};
 use crate::guests;
 
-const EXAMPLE: &str = "examples/hello";
+/// A folder of drop-ins.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Example {
+    /// Services that need each other
+    #[default]
+    Shop,
+    /// Services of every kind
+    Hello,
+}
+
+impl Example {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Shop => "examples/shop",
+            Self::Hello => "examples/hello",
+        }
+    }
+}
+
 const ADMIN_DEFAULT: &str = "http://127.0.0.1:8081";
 
 /// How long the host may take to compile the guests on a slow machine.
@@ -27,6 +45,9 @@ const READY_INTERVAL: Duration = Duration::from_millis(100);
 /// Flags of `cargo xtask demo`.
 #[derive(Args)]
 pub(crate) struct Options {
+    /// What to serve
+    #[arg(value_enum, default_value_t)]
+    example: Example,
     /// Run the printed lines, check their answers, stop the host (on ports of the system's choice)
     #[arg(long)]
     once: bool,
@@ -52,11 +73,15 @@ const DEV: Build = Build {
     host: "target/debug/skep",
 };
 
-/// What `cargo xtask demo --once --dev` does.
+/// What `cargo xtask demo --once --dev` does, for every example.
 pub(crate) fn once_in_dev() -> anyhow::Result<()> {
-    run(&Options {
-        once: true,
-        dev: true,
+    let mut examples = Example::value_variants().iter();
+    examples.try_for_each(|example| {
+        run(&Options {
+            example: *example,
+            once: true,
+            dev: true,
+        })
     })
 }
 
@@ -65,9 +90,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let build = if options.dev { &DEV } else { &RELEASE };
     guests::build()?;
     command::run(cargo("", ["build", "--package", "skep", "--bin", "skep"]).args(build.flag))?;
-    let mut host = Host::start(build, options.once)?;
+    let mut host = Host::start(build, options)?;
     host.wait_ready()?;
-    let lines = lines(&host, build);
+    let lines = lines(&host, build, options.example);
     println!("\nTry it:\n");
     for line in &lines {
         println!("  {line}");
@@ -78,7 +103,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         return host.stop();
     }
     println!(
-        "\nDrop another component into {EXAMPLE}, or overwrite one, and it is served. Ctrl-C stops the host.\n"
+        "\nDrop another component into {}, or overwrite one, and it is served. Ctrl-C stops the host.\n",
+        options.example.folder()
     );
     // The terminal sends Ctrl-C to the host too, which finishes its requests; this process waits for it.
     signal_hook::flag::register(
@@ -89,23 +115,32 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// What to type, working as printed.
-fn lines(host: &Host, build: &Build) -> Vec<String> {
+fn lines(host: &Host, build: &Build, example: Example) -> Vec<String> {
     let Host { listen, admin, .. } = host;
+    let skep = build.host;
     let flag = if admin == ADMIN_DEFAULT {
         String::new()
     } else {
         format!(" --admin {admin}")
     };
-    vec![
-        format!("curl -i {listen}/hello"),
-        format!("curl -i '{listen}/hello-p3/any/path?and=query'"),
-        format!("curl -i -d 'streamed back' {listen}/echo"),
-        format!("curl -i -d 'on standard input' '{listen}/cgi/some/path?name=value'"),
-        format!("{} ls{flag}", build.host),
-    ]
+    match example {
+        Example::Shop => vec![
+            format!("curl -i {listen}/"),
+            format!("curl -i -X POST '{listen}/orders?sku=bread&count=2'"),
+            format!("{skep} ls{flag}"),
+            format!("{skep} ls --graph{flag}"),
+        ],
+        Example::Hello => vec![
+            format!("curl -i {listen}/hello"),
+            format!("curl -i '{listen}/hello-p3/any/path?and=query'"),
+            format!("curl -i -d 'streamed back' {listen}/echo"),
+            format!("curl -i -d 'on standard input' '{listen}/cgi/some/path?name=value'"),
+            format!("{skep} ls{flag}"),
+        ],
+    }
 }
 
-/// Runs one of the lines; a `curl -i` must print a status of 200.
+/// Runs one of the lines; a `curl -i` must print a status of 200 or 201.
 fn check(line: &str) -> anyhow::Result<()> {
     let output = Command::new("sh")
         .args(["-c", line])
@@ -121,8 +156,8 @@ fn check(line: &str) -> anyhow::Result<()> {
         output.status
     );
     ensure!(
-        !line.starts_with("curl") || text.starts_with("HTTP/1.1 200"),
-        "not answered with 200: {line}"
+        !line.starts_with("curl") || text.starts_with("HTTP/1.1 20"),
+        "not answered well: {line}"
     );
     Ok(())
 }
@@ -137,10 +172,11 @@ struct Host {
 }
 
 impl Host {
-    fn start(build: &Build, free_ports: bool) -> anyhow::Result<Self> {
+    fn start(build: &Build, options: &Options) -> anyhow::Result<Self> {
         let mut up = Command::new(command::root().join(build.host));
-        up.args(["up", EXAMPLE]).current_dir(command::root());
-        if free_ports {
+        up.args(["up", options.example.folder()])
+            .current_dir(command::root());
+        if options.once {
             up.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         }
         let mut child = up

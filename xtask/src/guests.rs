@@ -1,8 +1,9 @@
 //! Guests: built by cargo in their own workspace, gathered under target/guests, copied to the examples that
 //! drop them in.
 //!
-//! A package with `src/main.rs` is a program for CGI, one with `src/lib.rs` a component; the files under
-//! guests/faults and guests/probes are examples of guests/Cargo.toml, each a component of its own.
+//! A package with `src/main.rs` is a program for CGI, one with `src/lib.rs` a component; those in guests/shop belong to
+//! examples/shop, the others to examples/hello. The files under guests/faults and guests/probes are examples of
+//! guests/Cargo.toml, each a component of its own.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,8 +17,8 @@ use crate::setup::{self, COMPONENT_TARGET, PROGRAM_TARGET};
 
 /// Folders of single-file guests.
 const SINGLE_FILES: [&str; 2] = ["faults", "probes"];
-/// The example whose drop-ins are the showcase guests.
-const DROP_INS: &str = "examples/hello";
+/// Folders of packages below guests, and the examples whose drop-ins they are.
+const SHOWCASES: [(&str, &str); 2] = [("", "examples/hello"), ("shop", "examples/shop")];
 
 /// Builds all guests and prints what was gathered, a line each: path and size.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -46,14 +47,12 @@ pub(crate) fn build() -> anyhow::Result<Vec<PathBuf>> {
         (&packages.components, COMPONENT_TARGET),
         (&packages.programs, PROGRAM_TARGET),
     ] {
-        for name in names {
+        for (folder, example, name) in names {
             let built = built(target).join(name.replace('-', "_") + ".wasm");
-            let guest = gathered.join(name).with_extension("wasm");
+            let guest = gathered.join(folder).join(name).with_extension("wasm");
+            let drop_in = root().join(example).join(name).with_extension("wasm");
             copy_if_changed(&built, &guest)?;
-            copy_if_changed(
-                &built,
-                &root().join(DROP_INS).join(name).with_extension("wasm"),
-            )?;
+            copy_if_changed(&built, &drop_in)?;
             guests.push(guest);
         }
     }
@@ -75,7 +74,7 @@ pub(crate) fn cargo_for(verb: &str, target: &str) -> anyhow::Result<Command> {
         (&["--workspace", "--lib", "--examples"], "--exclude")
     };
     command.args(what);
-    for name in Packages::list()?.programs {
+    for (_, _, name) in Packages::list()?.programs {
         command.args([flag, &name]);
     }
     Ok(command)
@@ -124,23 +123,29 @@ fn built(target: &str) -> PathBuf {
     root().join("guests/target").join(target).join("release")
 }
 
-/// Names of the packages in the guests' workspace, which are also their folders' names.
+/// A package: its folder below guests, the example that it belongs to, and its name, which is its own folder's.
+type Package = (&'static str, &'static str, String);
+
+/// The packages in the guests' workspace.
 struct Packages {
-    components: BTreeSet<String>,
-    programs: BTreeSet<String>,
+    components: BTreeSet<Package>,
+    programs: BTreeSet<Package>,
 }
 
 impl Packages {
     fn list() -> anyhow::Result<Self> {
         let mut components = BTreeSet::new();
         let mut programs = BTreeSet::new();
-        for entry in fs::read_dir(root().join("guests"))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.path().join("src/main.rs").exists() {
-                programs.insert(name);
-            } else if entry.path().join("src/lib.rs").exists() {
-                components.insert(name);
+        for (folder, example) in SHOWCASES {
+            for entry in fs::read_dir(root().join("guests").join(folder))? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let package = (folder, example, name);
+                if entry.path().join("src/main.rs").exists() {
+                    programs.insert(package);
+                } else if entry.path().join("src/lib.rs").exists() {
+                    components.insert(package);
+                }
             }
         }
         Ok(Self {

@@ -25,7 +25,7 @@ enum Chore {
     Setup,
     /// Build every guest to target/guests
     Guests,
-    /// Build everything and run the host on examples/hello
+    /// Build everything and run the host on an example
     Demo(demo::Options),
     /// Run all that proves the project: format, lints, unit, end-to-end, demo, documentation
     Test,

@@ -4,6 +4,7 @@
 //! exhaustively in milliseconds.
 
 pub mod breaker;
+pub mod contract;
 pub mod duration;
 pub mod fit;
 pub mod health;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use crate::capability::functions;
 use crate::config::ServiceConfig;
 use crate::deploy::board::{Report, State};
 use crate::fault::Blame;
@@ -30,6 +31,8 @@ struct Summary {
     state: &'static str,
     /// Services that it calls and that have no running revision.
     missing: Vec<String>,
+    /// Why functions that it imports from other services can't be called, a sentence each.
+    unbound: Vec<String>,
     revision: Option<u64>,
     digest: Option<String>,
     kind: Option<&'static str>,
@@ -145,6 +148,7 @@ struct Known<'a> {
     report: Option<&'a Report>,
     service: Option<&'a Arc<Service>>,
     missing: Vec<String>,
+    unbound: Vec<String>,
     retiring: Vec<&'a Arc<Revision>>,
 }
 
@@ -185,18 +189,6 @@ impl Moment {
         }
     }
 
-    fn missing(&self, service: &Service) -> Vec<String> {
-        let is_there = |name: &str| {
-            let found = self.snapshot.services.get(name);
-            found.is_some_and(|service| service.revision.is_some())
-        };
-        let needed = service.config.depends_on().into_iter();
-        needed
-            .filter(|name| !is_there(name.as_str()))
-            .map(ToString::to_string)
-            .collect()
-    }
-
     fn by_name(&self) -> BTreeMap<&str, Known<'_>> {
         let mut all: BTreeMap<&str, Known<'_>> = BTreeMap::new();
         for (name, report) in &self.reports {
@@ -205,7 +197,9 @@ impl Moment {
         for service in self.snapshot.services.values() {
             let known = all.entry(service.name.as_ref()).or_default();
             known.service = Some(service);
-            known.missing = self.missing(service);
+            let missing = self.snapshot.missing(service);
+            known.missing = missing.map(ToString::to_string).collect();
+            known.unbound = functions::unbound(service, &self.snapshot);
         }
         for revision in &self.retiring {
             all.entry(revision.config.name.as_ref())
@@ -228,6 +222,7 @@ impl Known<'_> {
             name: name.to_owned(),
             state: self.state(),
             missing: self.missing.clone(),
+            unbound: self.unbound.clone(),
             revision: revision.map(|revision| revision.number),
             digest: revision.map(|revision| revision.digest.clone()),
             kind: revision.map(|revision| revision.program.describe()),
@@ -254,7 +249,8 @@ impl Known<'_> {
         if state == State::Ready.as_str() && !self.service.is_none_or(is_healthy) {
             return "unhealthy";
         }
-        if state == State::Ready.as_str() && !self.missing.is_empty() {
+        let is_whole = self.missing.is_empty() && self.unbound.is_empty();
+        if state == State::Ready.as_str() && !is_whole {
             return "degraded";
         }
         state

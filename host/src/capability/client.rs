@@ -30,12 +30,7 @@ impl client::HostWithStore<State> for Client {
         request: Resource<Request>,
     ) -> Result<Resource<Response>, TrappableError<types::ErrorCode>> {
         // Nothing comes between this and the call of the egress: both are in the first poll.
-        store.with(|mut access| {
-            let mut store = access.as_context_mut();
-            // The oldest of them is the one that the host has called.
-            let task = store.async_call_stack().ok().and_then(Iterator::last);
-            store.data_mut().is_in(task);
-        });
+        store.with(|mut access| State::note_caller(&mut access.as_context_mut()));
         let http = store.with_getter::<WasiHttp>(State::http);
         <WasiHttp as client::HostWithStore<State>>::send(&http, request).await
     }

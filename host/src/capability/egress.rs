@@ -15,11 +15,14 @@ use hyper_util::rt::TokioTimer;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
+use wasmtime::component::Val;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use skep_policy::name::ServiceName;
 
+use super::functions::{Import, bind};
 use crate::config::ServiceConfig;
+use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::registry::Revision;
 use crate::request::call::{self, Call, Callee, Errand, Telephone};
@@ -136,6 +139,47 @@ impl Egress {
         allowed
     }
 
+    /// What a call needs: a way, and what it belongs to. None while the guest works for nobody.
+    fn line(&mut self) -> Option<(&Telephone, Arc<Errand>)> {
+        let errand = if self.forgets_errand {
+            self.errand.take()
+        } else {
+            self.errand.clone()
+        };
+        Some((self.telephone.as_ref()?, errand?))
+    }
+
+    /// Calls a function of the service that provides it.
+    ///
+    /// # Errors
+    /// When nobody provides it.
+    pub(crate) fn invoke(
+        &mut self,
+        import: &Import,
+        arguments: &[Val],
+    ) -> Result<impl Future<Output = Result<http::Response<WasiBody>, Fault>> + Send + use<>, Fault>
+    {
+        self.has_sent = true;
+        let config = self.config.clone();
+        let permits = [self.requests.clone(), self.of_revision.clone()];
+        let not_ready = |why: &dyn std::fmt::Display| Fault::new(Cause::NotReady, why);
+        let (telephone, errand) = self.line().ok_or_else(|| not_ready(&NO_ERRAND))?;
+        let (name, offered) = bind(&config, errand.snapshot(), &import.contract)
+            .map_err(|unbound| not_ready(&unbound))?;
+        let request = import.request(offered, arguments);
+        let answer = called(
+            telephone.call(&errand, name.clone(), request),
+            permits,
+            RequestOptions::default(),
+        );
+        Ok(async move {
+            let (response, _sent) = answer
+                .await
+                .map_err(|error| Fault::new(Cause::HostFailed, format!("{error:?}")))?;
+            Ok(response)
+        })
+    }
+
     /// The service that may be called, of those that may be there.
     fn may_call(&mut self, callee: &Callee<'_>, uri: &http::Uri) -> Option<ServiceName> {
         let origin = uri.authority().map_or("", |authority| authority.as_str());
@@ -195,16 +239,11 @@ impl WasiHttpHooks for Egress {
             let Some(name) = self.may_call(&callee, request.uri()) else {
                 return denied();
             };
-            let errand = if self.forgets_errand {
-                self.errand.take()
-            } else {
-                self.errand.clone()
-            };
-            let (Some(telephone), Some(errand)) = (&self.telephone, errand) else {
+            let permits = [self.requests.clone(), self.of_revision.clone()];
+            let Some((telephone, errand)) = self.line() else {
                 self.deny(name.as_str(), NO_ERRAND);
                 return denied();
             };
-            let permits = [self.requests.clone(), self.of_revision.clone()];
             return Box::new(called(
                 telephone.call(&errand, name, request),
                 permits,

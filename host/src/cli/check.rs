@@ -17,11 +17,12 @@ use super::style::{Tone, harmless, paint};
 use crate::admin::routes;
 use crate::config::{self, ConfigError, Overrides, Pool, ServiceConfig};
 use crate::deploy::arrive::{Found, Intake, Now, Pace, Scanner};
-use crate::deploy::compile::ArtifactKind;
+use crate::deploy::compile::{ArtifactKind, Contracts};
 use crate::deploy::link;
 use crate::telemetry::{chain, log};
 
 mod component;
+mod graph;
 
 /// Keys that a skep.toml may have at its top and a service's manifest may not.
 const HOST_KEYS: [&str; 14] = [
@@ -107,6 +108,7 @@ struct Sound {
     file: PathBuf,
     config: ServiceConfig,
     kind: ArtifactKind,
+    contracts: Contracts,
 }
 
 /// Checks everything and prints what was found: 1 if there is any problem.
@@ -272,9 +274,7 @@ impl Group {
         }
         let sound = without_conflicts(sound, findings);
         if let Some(all) = &self.all {
-            for service in &sound {
-                missing(service, all, findings);
-            }
+            graph::check(&sound, all, findings);
         }
         let asks: Vec<Ask> = sound
             .iter()
@@ -292,22 +292,15 @@ impl Group {
 
 /// A service's component, or what is wrong with it.
 fn examine(Described { file, config }: Described) -> Result<Sound, String> {
-    let kind = component::kind(&config.component).map_err(|error| chain(&error))?;
+    let examined = component::examine(&config.component);
+    let (kind, contracts) = examined.map_err(|error| chain(&error))?;
     link::fits(kind, &config)?;
-    Ok(Sound { file, config, kind })
-}
-
-/// Reports what the service may call and nobody would answer.
-fn missing(service: &Sound, all: &BTreeSet<String>, findings: &mut Findings) {
-    for callee in service.config.depends_on() {
-        if !all.contains(callee.as_str()) {
-            let name = service.config.name.to_string();
-            let problem = format!(
-                "{name} may call {callee}, which is not there: deploy it, or take it out of {name}'s manifest"
-            );
-            findings.problem(&service.file, Some(name), problem);
-        }
-    }
+    Ok(Sound {
+        file,
+        config,
+        kind,
+        contracts,
+    })
 }
 
 /// Leaves out each service whose routes would take another's requests.

@@ -57,6 +57,7 @@ struct Service {
     name: String,
     state: String,
     missing: Vec<String>,
+    unbound: Vec<String>,
     deploying: bool,
     revision: Option<u64>,
     digest: Option<String>,

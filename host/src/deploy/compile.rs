@@ -18,6 +18,7 @@ mod artifact;
 mod cache;
 pub mod child;
 mod componentize;
+mod contracts;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -31,6 +32,8 @@ mod worker;
 pub use artifact::{ARTIFACT_BYTES_MAX, Artifact, ArtifactKind, Digest, NotADigest};
 pub use cache::{CacheDir, CacheError};
 pub use componentize::component_of;
+pub use contracts::Contracts;
+pub(crate) use contracts::is_async;
 pub use error::{CompileError, Obstacle, RefusedByChild};
 pub use inspect::{Inspected, inspect};
 pub use refused::{Names, Reasons, Refused};
@@ -55,6 +58,8 @@ pub struct Compiled {
     pub digest: Digest,
     /// How it is served.
     pub kind: ArtifactKind,
+    /// What it shares with other services.
+    pub contracts: Contracts,
     /// Belongs to the engine of [`ArtifactKind::engine`].
     pub component: Component,
     /// It came from the cache: nothing was compiled.
@@ -156,19 +161,20 @@ impl Compiler {
         let engines = Arc::clone(&self.engines);
         let load = move || {
             let image = cache.find(&digest)?;
-            let kind = image.made.kind;
+            let (kind, contracts) = (image.made.kind, image.made.contracts.clone());
             let loaded = load::component(engines.engine(kind.engine()), &image);
             Some(
                 loaded
-                    .map(|component| (kind, component))
+                    .map(|component| (kind, contracts, component))
                     .inspect_err(|_| cache.forget(&image.made)),
             )
         };
         match self.on_worker(load).await? {
             None => Ok(None),
-            Some(Ok((kind, component))) => Ok(Some(Compiled {
+            Some(Ok((kind, contracts, component))) => Ok(Some(Compiled {
                 digest,
                 kind,
+                contracts,
                 component,
                 cached,
                 took: began.elapsed(),

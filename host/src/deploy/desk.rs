@@ -73,6 +73,11 @@ impl Desk {
         under_way.is_some_and(|under_way| matches!(under_way.stage, Stage::Preparing(_)))
     }
 
+    /// Whether any deployment is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
     /// A deployment has begun.
     pub(super) fn put(&mut self, candidate: Candidate, turn: Turn, task: AbortHandle) {
         let name = candidate.config.name.clone();

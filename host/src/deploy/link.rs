@@ -1,13 +1,16 @@
 //! A compiled component becomes a program: every import is matched with what the host offers.
 
-use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi_http::{p2, p3};
+use wasmtime_wasi::p2::bindings::CommandIndices;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 use super::DeployError;
 use super::compile::{ArtifactKind, Compiled};
+use crate::capability::functions;
 use crate::config::ServiceConfig;
-use crate::engine::Engines;
-use crate::request::run::Program;
+use crate::engine::{Engines, Kind};
+use crate::request::run::functions::Functions;
+use crate::request::run::program::{Entry, Program};
 
 /// The program, and the claims on the instance pool that one instance of it takes.
 pub(super) fn link(
@@ -19,16 +22,27 @@ pub(super) fn link(
         DeployError::Link(format!("the component can't be linked: {error:#}"))
     };
     let claims = Engines::claims(&compiled.component).map_err(DeployError::Link)?;
-    let pre = engines
-        .linker(compiled.kind.engine())
-        .instantiate_pre(&compiled.component)
-        .map_err(refuse)?;
-    let program = match compiled.kind {
-        ArtifactKind::Http02 => Program::Http02(p2::bindings::ProxyPre::new(pre).map_err(refuse)?),
-        ArtifactKind::Http03 => {
-            Program::Http03(p3::bindings::ServicePre::new(pre).map_err(refuse)?)
-        }
-        ArtifactKind::Command => Program::Command(CommandPre::new(pre).map_err(refuse)?),
+    let linker = engines.linker(compiled.kind.engine());
+    let contracts = &compiled.contracts;
+    let instance = if contracts.imports.is_empty() {
+        linker.instantiate_pre(&compiled.component)
+    } else {
+        let mut linker = linker.clone();
+        functions::add_to_linker(&mut linker, contracts).map_err(refuse)?;
+        linker.instantiate_pre(&compiled.component)
+    };
+    let instance = instance.map_err(refuse)?;
+    let entry = match compiled.kind {
+        ArtifactKind::Http02 => ProxyIndices::new(&instance).map(Entry::Http02),
+        ArtifactKind::Http03 => ServiceIndices::new(&instance).map(Entry::Http03),
+        ArtifactKind::Command => CommandIndices::new(&instance).map(Entry::Command),
+        ArtifactKind::Functions => Ok(Entry::None),
+    };
+    let program = Program {
+        entry: entry.map_err(refuse)?,
+        functions: Functions::of(&compiled.component, contracts).map_err(refuse)?,
+        is_held_up: contracts.has_plain_imports(),
+        instance,
     };
     fits(compiled.kind, config).map_err(DeployError::Link)?;
     Ok((program, claims))
@@ -40,7 +54,7 @@ pub(super) fn link(
 /// A sentence that says why not.
 pub(crate) fn fits(kind: ArtifactKind, config: &ServiceConfig) -> Result<(), String> {
     let more_than_one = |given: Option<u32>| given.is_some_and(|given| given > 1);
-    if kind != ArtifactKind::Http03 && more_than_one(config.instances.concurrency) {
+    if kind.engine() == Kind::Sync && more_than_one(config.instances.concurrency) {
         return Err(format!(
             "[instances] concurrency is more than 1, but a {kind} serves one request at a time"
         ));

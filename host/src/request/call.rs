@@ -1,5 +1,6 @@
 //! A call from one service to another: `http://NAME.internal/` enters the way of a request, without a socket.
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock, Weak};
 
 use http::uri::{PathAndQuery, Scheme};
@@ -16,6 +17,7 @@ use super::exchange::Exchange;
 use super::headers::RequestId;
 use super::journey::{Journey, TraceParent};
 use super::run::Answered;
+use super::run::functions::Invocation;
 use super::run::meter::{Meter, Payer};
 use super::send::Manner;
 use super::{answers_without_body, conclude, dispatch, headers};
@@ -71,6 +73,11 @@ impl Errand {
             snapshot: snapshot.clone(),
             trace: OnceLock::new(),
         }))
+    }
+
+    /// The services as the request and all that comes of it see them.
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
     }
 
     /// When the time is up of what a call is for; None once that has been answered.
@@ -175,7 +182,8 @@ impl Call {
     async fn run(self) -> Response<OutgoingBody> {
         let manner = Manner {
             body_idle: self.core.config.timeouts.body_idle,
-            without_body: answers_without_body(self.request.method()),
+            without_body: answers_without_body(self.request.method())
+                || Invocation::of(&self.request).is_some(),
             may_be_unread: true,
         };
         let errand = &self.errand;
@@ -185,7 +193,8 @@ impl Call {
         let edge = caller.standing.calls.to(&self.name);
         let what = (self.request.method().clone(), self.request.uri().path());
         let exchange = Exchange::call(&self.core, errand.id.clone(), what, journey, edge);
-        conclude(&exchange, manner, self.reach(&exchange)).await
+        let answer = pin!(self.reach(&exchange));
+        conclude(&exchange, manner, answer).await
     }
 
     async fn reach(self, exchange: &Arc<Exchange>) -> Result<Answered, Fault> {
@@ -208,9 +217,13 @@ impl Call {
                 format!("{caller} → {name}: more than {depth_max} calls deep; see [calls] depth"),
             ));
         }
-        let request = introduce(self.request, exchange, service)?;
-        let body_idle = core.config.timeouts.body_idle;
-        let request = dispatch::bounded(request, service, exchange, body_idle)?;
+        let request = if Invocation::of(&self.request).is_some() {
+            self.request
+        } else {
+            let request = introduce(self.request, exchange, service)?;
+            let body_idle = core.config.timeouts.body_idle;
+            dispatch::bounded(request, service, exchange, body_idle)?
+        };
         super::reach(core, snapshot, service, request, exchange, Some(self.payer)).await
     }
 }

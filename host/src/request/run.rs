@@ -20,6 +20,7 @@ use self::instance::{Claimant, Instance, Seat};
 use self::instances::Reach;
 use self::lull::Watched;
 use self::meter::{Meter, Metered, Payer};
+use self::program::Entry;
 use self::queue::Queue;
 use self::state::State;
 use super::body;
@@ -28,8 +29,8 @@ use super::call::{Errand, Telephone};
 use super::exchange::Exchange;
 use super::gate::Slot;
 use crate::capability::egress::Egress;
+use crate::capability::functions::CalleeFailed;
 use crate::capability::output::{LogStream, Stream};
-use crate::engine::Kind;
 use crate::engine::clock::Ticking;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
@@ -40,6 +41,7 @@ pub use self::probe::probe;
 
 mod attend;
 mod command;
+pub(crate) mod functions;
 mod http_02;
 mod http_03;
 pub(crate) mod instance;
@@ -47,50 +49,9 @@ pub(crate) mod instances;
 pub(crate) mod lull;
 pub(crate) mod meter;
 mod probe;
+pub(crate) mod program;
 mod queue;
 pub mod state;
-
-/// A linked component: all that is needed to instantiate it.
-pub(crate) enum Program {
-    /// wasi:http 0.2 proxy.
-    Http02(wasmtime_wasi_http::p2::bindings::ProxyPre<State>),
-    /// wasi:http 0.3 service.
-    Http03(wasmtime_wasi_http::p3::bindings::ServicePre<State>),
-    /// wasi:cli command, served as CGI.
-    Command(wasmtime_wasi::p2::bindings::CommandPre<State>),
-}
-
-impl Program {
-    pub(crate) fn kind(&self) -> Kind {
-        match self {
-            Self::Http02(_) | Self::Command(_) => Kind::Sync,
-            Self::Http03(_) => Kind::Concurrent,
-        }
-    }
-
-    pub(crate) fn is_concurrent(&self) -> bool {
-        self.kind() == Kind::Concurrent
-    }
-
-    pub(crate) fn is_command(&self) -> bool {
-        matches!(self, Self::Command(_))
-    }
-
-    /// What `skep ls` calls it.
-    pub(crate) fn describe(&self) -> &'static str {
-        match self {
-            Self::Http02(_) => "wasi:http 0.2",
-            Self::Http03(_) => "wasi:http 0.3",
-            Self::Command(_) => "cgi",
-        }
-    }
-}
-
-impl std::fmt::Debug for Program {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.describe())
-    }
-}
 
 /// What an instance answers a request with.
 type Answer = Result<Response<WasiBody>, Fault>;
@@ -304,10 +265,11 @@ impl Drop for Life {
 impl Life {
     async fn live(self, first: Box<Job>, queue: Queue) {
         let live = async {
-            match &self.revision.program {
-                Program::Http02(pre) => http_02::live(&self, pre, first, queue).await,
-                Program::Http03(pre) => http_03::live(&self, pre, first, queue).await,
-                Program::Command(pre) => command::live(&self, pre, first).await,
+            match &self.revision.program.entry {
+                Entry::Http02(entry) => http_02::live(&self, entry, first, queue).await,
+                Entry::Http03(entry) => http_03::live(&self, Some(entry), first, queue).await,
+                Entry::Command(entry) => command::live(&self, entry, first).await,
+                Entry::None => http_03::live(&self, None, first, queue).await,
             }
         };
         tokio::select! {
@@ -415,6 +377,8 @@ fn classify(error: &wasmtime::Error, state: &State, meter: &Meter, otherwise: Ca
         Cause::PoolExhausted
     } else if error.is::<wasmtime_wasi::I32Exit>() {
         Cause::NoResponse
+    } else if let Some(failed) = error.downcast_ref::<CalleeFailed>() {
+        return Fault::new(Cause::CalleeFailed, failed);
     } else {
         otherwise
     };

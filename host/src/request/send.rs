@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -61,6 +62,10 @@ pub(crate) fn guest(
     }
     if manner.without_body || status_without_body {
         exchange.over(0);
+        if body.is_end_stream() {
+            claimant.release();
+            return Ok(Response::from_parts(parts, empty()));
+        }
         // Not joined: it ends with the guest, at the latest when that has been silent for too long.
         drop(tokio::spawn(discard(body, claimant, manner.body_idle)));
         return Ok(Response::from_parts(parts, empty()));
@@ -205,6 +210,8 @@ fn finish(
         .headers_mut()
         .insert(header::CONTENT_LENGTH, length);
     say_of_exchange(response.headers_mut(), exchange);
+    // For a caller in the same process.
+    response.extensions_mut().insert(fault.clone());
     exchange.failed(fault);
     exchange.head(response.status());
     exchange.over(body.len() as u64);

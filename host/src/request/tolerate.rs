@@ -226,6 +226,7 @@ fn spare(request: &Request<WasiBody>) -> Option<Request<()>> {
     *spare.method_mut() = request.method().clone();
     *spare.uri_mut() = request.uri().clone();
     *spare.headers_mut() = request.headers().clone();
+    *spare.extensions_mut() = request.extensions().clone();
     Some(spare)
 }
 

@@ -6,10 +6,13 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::hop::HOPS_A_REQUEST;
 
 /// Flags of `xtask native`.
 #[derive(clap::Args)]
@@ -83,11 +86,17 @@ async fn answer(
     if request.uri().path() == "/hop"
         && let Some(upstream) = upstream.lock().await.as_mut()
     {
-        let onward = Request::get("/hello").header("host", "localhost");
-        if let Ok(onward) = onward.body(Empty::new()) {
+        let mut answer = Bytes::new();
+        for _ in 0..HOPS_A_REQUEST {
+            let mut onward = Request::new(Empty::new());
+            *onward.uri_mut() = Uri::from_static("/hello");
+            let host = HeaderValue::from_static("localhost");
+            onward.headers_mut().insert(header::HOST, host);
             let response = upstream.send_request(onward).await?;
-            return Ok(response.map(|body| body.boxed()));
+            answer = response.into_body().collect().await?.to_bytes();
         }
+        let answer = Full::new(answer).map_err(|never| match never {});
+        return Ok(Response::new(answer.boxed()));
     }
     let body = if request.uri().path() == "/echo" {
         request.into_body().boxed()

@@ -143,6 +143,12 @@ const LINES: &[Line] = {
             RatioAtMost("native hop", 0.4),
         ),
         (
+            "a function's call, reused callee ÷ hop of native hyper",
+            "skep function, reused",
+            "added µs",
+            RatioAtMost("native hop", 0.1),
+        ),
+        (
             "drop-in to first 200, compiled before",
             "skep drop-in, compiled before",
             "ms",

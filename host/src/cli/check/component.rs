@@ -7,7 +7,7 @@ use std::path::Path;
 use skep_policy::size;
 use wasmparser::{Validator, WasmFeatures};
 
-use crate::deploy::compile::{ARTIFACT_BYTES_MAX, ArtifactKind, Refused, component_of};
+use crate::deploy::compile::{ARTIFACT_BYTES_MAX, ArtifactKind, Contracts, Refused, component_of};
 
 /// Why the host would refuse a component.
 #[derive(Debug, thiserror::Error)]
@@ -25,15 +25,15 @@ pub(super) enum BadComponent {
     Invalid(#[source] wasmparser::BinaryReaderError),
 }
 
-/// How the component would be served.
-pub(super) fn kind(component: &Path) -> Result<ArtifactKind, BadComponent> {
+/// How the component would be served, and what it shares with other services.
+pub(super) fn examine(component: &Path) -> Result<(ArtifactKind, Contracts), BadComponent> {
     let bytes = read(component)?;
-    let (component, kind) = component_of(&bytes)?;
+    let (component, kind, contracts) = component_of(&bytes)?;
     // Wasmtime takes fewer proposals than there are; what it refuses beyond that, the deployment says.
     Validator::new_with_features(WasmFeatures::all())
         .validate_all(&component)
         .map_err(BadComponent::Invalid)?;
-    Ok(kind)
+    Ok((kind, contracts))
 }
 
 fn read(component: &Path) -> Result<Vec<u8>, BadComponent> {

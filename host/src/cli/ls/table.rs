@@ -57,26 +57,25 @@ pub(super) fn render(services: &[Service], width: Width, colours: bool) -> Strin
             tones[7] = Tone::Bad;
         }
         table.push_str(&columns.line(row, tones, colours));
-        if !service.missing.is_empty() {
-            let missing = harmless(&service.missing.join(", "));
-            let text = format!("not deployed, though it may call them: {missing}");
-            for line in wrap(&text, width.0 - INDENT.len()) {
-                table.push_str(&format!(
-                    "{INDENT}{}\n",
-                    paint(&line, Tone::Underway, colours)
-                ));
-            }
-        }
-        if let Some(error) = &service.error {
-            for line in wrap(
-                &format!("error: {}", harmless(error)),
-                width.0 - INDENT.len(),
-            ) {
-                table.push_str(&format!("{INDENT}{}\n", paint(&line, Tone::Bad, colours)));
+        for (note, tone) in notes(service) {
+            for line in wrap(&harmless(&note), width.0 - INDENT.len()) {
+                table.push_str(&format!("{INDENT}{}\n", paint(&line, tone, colours)));
             }
         }
     }
     table
+}
+
+/// What is to be said of a service below its line.
+fn notes(service: &Service) -> Vec<(String, Tone)> {
+    let missing = service.missing.join(", ");
+    let missing = format!("not deployed, though it may call them: {missing}");
+    let missing = (!service.missing.is_empty()).then_some((missing, Tone::Underway));
+    let unbound = service.unbound.iter();
+    let unbound = unbound.map(|why| (why.clone(), Tone::Underway));
+    let error = service.error.as_ref();
+    let error = error.map(|error| (format!("error: {error}"), Tone::Bad));
+    missing.into_iter().chain(unbound).chain(error).collect()
 }
 
 fn cells(service: &Service) -> [String; HEADINGS.len()] {

@@ -122,18 +122,20 @@ pub enum ArtifactKind {
     Http03,
     /// Exports `wasi:cli/run@0.2.x`, served as CGI (RFC 3875).
     Command,
+    /// Exports no more than functions, which other services call.
+    Functions,
 }
 
 impl ArtifactKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Http02, Self::Http03, Self::Command];
+    pub const ALL: [Self; 4] = [Self::Http02, Self::Http03, Self::Command, Self::Functions];
 
     /// The engine that compiles and runs it.
     #[must_use]
     pub fn engine(self) -> engine::Kind {
         match self {
             Self::Http02 | Self::Command => engine::Kind::Sync,
-            Self::Http03 => engine::Kind::Concurrent,
+            Self::Http03 | Self::Functions => engine::Kind::Concurrent,
         }
     }
 }
@@ -144,6 +146,7 @@ impl fmt::Display for ArtifactKind {
             Self::Http02 => "wasi:http 0.2 component",
             Self::Http03 => "wasi:http 0.3 component",
             Self::Command => "CGI command",
+            Self::Functions => "component of functions",
         })
     }
 }

@@ -21,7 +21,9 @@ use crate::engine;
 const DIRECTORY_MODE: u32 = 0o700;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const FILE_ACCESS_BY_OTHERS: u32 = 0o077;
-const INDEX_BYTES_MAX: u64 = 4096;
+const INDEX_BYTES_MAX: u64 = 64 << 10;
+/// What an index says. Part of its name: one that says less is not found.
+const INDEX_FORMAT: &str = "2";
 const FINGERPRINT_HEX: usize = 16;
 const KINDS: [engine::Kind; 2] = [engine::Kind::Sync, engine::Kind::Concurrent];
 const TEMP_PREFIX: &str = ".tmp-";
@@ -267,12 +269,12 @@ impl CacheDir {
     }
 }
 
-/// Part of a file's name, whatever the engine's own is written like.
+/// Of the engine and of the index: a part of a file's name, whatever the engine's own is written like.
 fn fingerprint(kind: engine::Kind) -> Result<String, CacheError> {
     let fingerprint = engine::fingerprint(kind).map_err(|error| CacheError::Engine {
         source: Reasons::new(error.chain().map(ToString::to_string)),
     })?;
-    let mut hex = Digest::of(fingerprint.as_bytes()).hex();
+    let mut hex = Digest::of(format!("{INDEX_FORMAT} {fingerprint}").as_bytes()).hex();
     hex.truncate(FINGERPRINT_HEX);
     Ok(hex)
 }

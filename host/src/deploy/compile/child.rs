@@ -15,6 +15,7 @@ use wasmtime::Engine;
 
 use super::artifact::{ARTIFACT_BYTES_MAX, ArtifactKind, Digest};
 use super::componentize::component_of;
+use super::contracts::Contracts;
 use super::refused::{Reasons, Refused};
 use crate::engine;
 
@@ -55,6 +56,8 @@ pub struct Made {
     pub artifact: Digest,
     /// How it is served.
     pub kind: ArtifactKind,
+    /// What it shares with other services.
+    pub contracts: Contracts,
     /// Of the image.
     pub image: Digest,
     /// The image's length.
@@ -101,7 +104,7 @@ fn compile(orders: &Orders<'_>, input: impl Read) -> Result<Made, ChildError> {
     if artifact.len() as u64 > ARTIFACT_BYTES_MAX {
         return Err(ChildError::Grown);
     }
-    let (component, kind) = component_of(&artifact)?;
+    let (component, kind, contracts) = component_of(&artifact)?;
     let engine = Engine::new(&engine::compile_config(kind.engine())).map_err(|error| {
         ChildError::Engine {
             source: reasons(&error),
@@ -116,6 +119,7 @@ fn compile(orders: &Orders<'_>, input: impl Read) -> Result<Made, ChildError> {
     Ok(Made {
         artifact: Digest::of(&artifact),
         kind,
+        contracts,
         image: Digest::of(&image),
         image_bytes: image.len() as u64,
     })

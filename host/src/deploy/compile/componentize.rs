@@ -9,16 +9,21 @@ use wasi_preview1_component_adapter_provider::{
 use wit_component::ComponentEncoder;
 
 use super::artifact::ArtifactKind;
+use super::contracts::Contracts;
 use super::inspect::{Inspected, inspect};
 use super::refused::{Reasons, Refused};
 
-/// The component that an artifact is or becomes, and how it is served.
+type Found<'a> = (Cow<'a, [u8]>, ArtifactKind, Contracts);
+
+/// The component that an artifact is or becomes, how it is served, and what it shares with other services.
 ///
 /// # Errors
 /// [`Refused`] says what is wrong with the artifact and what to do.
-pub fn component_of(artifact: &[u8]) -> Result<(Cow<'_, [u8]>, ArtifactKind), Refused> {
+pub fn component_of(artifact: &[u8]) -> Result<Found<'_>, Refused> {
     let adapter = match inspect(artifact)? {
-        Inspected::Component(kind) => return Ok((Cow::Borrowed(artifact), kind)),
+        Inspected::Component(kind, contracts) => {
+            return Ok((Cow::Borrowed(artifact), kind, contracts));
+        }
         Inspected::Command => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
         Inspected::Reactor => WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
     };
@@ -26,7 +31,7 @@ pub fn component_of(artifact: &[u8]) -> Result<(Cow<'_, [u8]>, ArtifactKind), Re
         source: Reasons::new(error.chain().map(ToString::to_string)),
     })?;
     match inspect(&component)? {
-        Inspected::Component(kind) => Ok((Cow::Owned(component), kind)),
+        Inspected::Component(kind, contracts) => Ok((Cow::Owned(component), kind, contracts)),
         Inspected::Command | Inspected::Reactor => Err(Refused::Componentize {
             source: Reasons::new(["the encoder returned a core module".to_owned()]),
         }),

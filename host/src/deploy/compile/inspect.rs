@@ -2,11 +2,14 @@
 //!
 //! Reads structure only: it never compiles, runs or trusts what it reads. Validation is the compiler's.
 
+use skep_policy::contract::{Contract, InterfaceName};
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::artifact::ArtifactKind;
+use super::contracts::{self, Contracts};
 use super::offer::{Interface, Line, OFFERED};
 use super::refused::{Names, Refused, shown};
+use crate::engine;
 
 const WASM_MAGIC: &[u8] = b"\0asm";
 const TEXT_SNIFF_BYTES: usize = 512;
@@ -16,10 +19,10 @@ pub(super) const PREVIEW1: &str = "wasi_snapshot_preview1";
 const PREVIEW0: &str = "wasi_unstable";
 
 /// What an artifact turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inspected {
-    /// A component that can be served.
-    Component(ArtifactKind),
+    /// A component that can be served, and what it shares with other services beside HTTP.
+    Component(ArtifactKind, Contracts),
     /// A core wasip1 command module, to be componentized.
     Command,
     /// A core module that describes its interfaces in custom sections, to be componentized.
@@ -44,7 +47,11 @@ struct Surface {
 pub fn inspect(bytes: &[u8]) -> Result<Inspected, Refused> {
     not_wasm(bytes).map_or(Ok(()), Err)?;
     match surface(bytes)? {
-        (Encoding::Component, surface) => component(&surface).map(Inspected::Component),
+        (Encoding::Component, surface) => {
+            let kind = component(&surface)?;
+            let contracts = shared(bytes, &surface, kind)?;
+            Ok(Inspected::Component(kind, contracts))
+        }
         (Encoding::Module, surface) => module(&surface),
     }
 }
@@ -152,10 +159,12 @@ fn component(surface: &Surface) -> Result<ArtifactKind, Refused> {
         (ArtifactKind::Http02, export)
     } else if let Some(export) = served("wasi:cli", "run", Line::V02) {
         (ArtifactKind::Command, export)
+    } else if let Some(export) = surface.exports.iter().find(|name| is_own(name)) {
+        (ArtifactKind::Functions, export)
     } else {
         return Err(no_handler(surface));
     };
-    for import in &surface.imports {
+    for import in surface.imports.iter().filter(|name| !is_own(name)) {
         let interface = Interface::parse(import).filter(Interface::is_offered);
         match interface {
             None => {
@@ -167,7 +176,7 @@ fn component(surface: &Surface) -> Result<ArtifactKind, Refused> {
             Some(Interface {
                 line: Some(Line::V03),
                 ..
-            }) if kind != ArtifactKind::Http03 => {
+            }) if kind.engine() == engine::Kind::Sync => {
                 return Err(Refused::MixedVersions {
                     export: shown(export),
                     import: shown(import),
@@ -177,6 +186,37 @@ fn component(surface: &Surface) -> Result<ArtifactKind, Refused> {
         }
     }
     Ok(kind)
+}
+
+/// Whether an import or export is an interface between services: one that is not WASI's.
+fn is_own(name: &str) -> bool {
+    InterfaceName::try_from(name).is_ok_and(|name| !name.path().starts_with("wasi:"))
+}
+
+/// What a component of this kind shares with other services.
+fn shared(bytes: &[u8], surface: &Surface, kind: ArtifactKind) -> Result<Contracts, Refused> {
+    let mut names = surface.imports.iter().chain(&surface.exports);
+    if !names.any(|name| is_own(name)) {
+        return Ok(Contracts::default());
+    }
+    let contracts = contracts::read(bytes)?;
+    let offers_functions = contracts.exports.iter().any(Contract::has_functions);
+    if kind == ArtifactKind::Functions && !offers_functions {
+        return Err(no_handler(surface));
+    }
+    let imports = contracts.imports.iter();
+    let mut functions = imports.flat_map(|contract| {
+        let functions = contract.functions.iter();
+        functions.map(|(name, text)| (&contract.interface, name, text))
+    });
+    let is_sync = kind.engine() == engine::Kind::Sync;
+    match functions.find(|(_, _, text)| is_sync && contracts::is_async(text)) {
+        Some((interface, function, _)) => Err(Refused::AsyncImport {
+            import: shown(&format!("{interface}#{function}")),
+            kind,
+        }),
+        None => Ok(contracts),
+    }
 }
 
 fn no_handler(surface: &Surface) -> Refused {

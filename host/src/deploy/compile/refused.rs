@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use super::artifact::ArtifactKind;
+
 /// How to build what Skep serves; closes the messages about files that are something else.
 const HOW_TO_BUILD: &str =
     "build a component, for example with `cargo build --target wasm32-wasip2`";
 
 /// What a component has to export to be served.
-const SERVED_EXPORTS: &str =
-    "wasi:http/incoming-handler@0.2, wasi:http/handler@0.3 or, as CGI, wasi:cli/run@0.2";
+const SERVED_EXPORTS: &str = "wasi:http/incoming-handler@0.2, wasi:http/handler@0.3, as CGI wasi:cli/run@0.2, or \
+     an interface with functions that other services call";
 
 const NAMES_SHOWN_MAX: usize = 8;
 
@@ -113,6 +115,57 @@ pub enum Refused {
         export: String,
         /// The first 0.3 import.
         import: String,
+    },
+
+    /// Its interfaces can't be made out.
+    #[error("the types of this component can't be read: build it again with current tools")]
+    Types {
+        /// The decoder's reasons, outermost first.
+        #[source]
+        source: Reasons,
+    },
+
+    /// An import that only a component in the same instance could satisfy.
+    #[error(
+        "this component imports {import} with {what} in its types, which belongs to one instance and can't pass \
+         from service to service: use plain values, or call the service by HTTP"
+    )]
+    Bound {
+        /// Interface and function.
+        import: String,
+        /// What can't pass, with its article.
+        what: &'static str,
+    },
+
+    /// A signature that nobody has written by hand.
+    #[error(
+        "this component imports {import}, whose types are too large or too deeply nested: simplify them"
+    )]
+    LargeSignature {
+        /// Interface and function.
+        import: String,
+    },
+
+    /// Too many functions.
+    #[error(
+        "the functions that this component shares with other services take more than {limit} bytes to describe: \
+         divide them among several services"
+    )]
+    LargeContracts {
+        /// The most that is taken.
+        limit: usize,
+    },
+
+    /// Served without the async component model, needs it.
+    #[error(
+        "this component imports {import}, an async function, which a {kind} can't call: export \
+         wasi:http/handler@0.3, or make the function a plain one"
+    )]
+    AsyncImport {
+        /// Interface and function.
+        import: String,
+        /// How it would be served.
+        kind: ArtifactKind,
     },
 
     /// The compiler found what the checks above did not.

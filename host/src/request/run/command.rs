@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::io::StreamReader;
 use wasmtime::Store;
 use wasmtime_wasi::cli::{AsyncStdinStream, AsyncStdoutStream};
-use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi::p2::bindings::CommandIndices;
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
@@ -30,7 +30,7 @@ use crate::request::exchange::Exchange;
 /// Bytes that may be under way in a pipe between the guest and the connection.
 const PIPE_BYTES: usize = 64 << 10;
 
-pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
+pub(super) async fn live(life: &Life, entry: &CommandIndices, job: Box<Job>) {
     let Job {
         request,
         reply,
@@ -60,7 +60,7 @@ pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
     let program = async {
         let outcome = tokio::select! {
             biased;
-            outcome = run(life, pre, &mut store) => outcome,
+            outcome = run(life, entry, &mut store) => outcome,
             never = feed(body, write_input) => match never {},
         };
         if let Err(fault) = &outcome {
@@ -83,8 +83,10 @@ pub(super) async fn live(life: &Life, pre: &CommandPre<State>, job: Box<Job>) {
     drop((seat, guards));
 }
 
-async fn run(life: &Life, pre: &CommandPre<State>, store: &mut Store<State>) -> Result<(), Fault> {
-    let command = match pre.instantiate_async(&mut *store).await {
+async fn run(life: &Life, entry: &CommandIndices, store: &mut Store<State>) -> Result<(), Fault> {
+    let program = &life.revision.program.instance;
+    let instance = program.instantiate_async(&mut *store).await;
+    let command = match instance.and_then(|instance| entry.load(&mut *store, &instance)) {
         Ok(command) => command,
         Err(error) => return Err(life.fault(&error, store.data(), Cause::InstantiationFailed)),
     };

@@ -3,15 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::Request;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wasmtime::Store;
+use wasmtime::component::Instance;
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
-use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyIndices};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
+use super::functions::Invocation;
 use super::instance::Ending;
 use super::meter::Bill;
 use super::queue::Queue;
@@ -23,13 +26,19 @@ use crate::fault::{Cause, Fault};
 /// How long an instance without work is kept.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(10);
 
-pub(super) async fn live(life: &Life, pre: &ProxyPre<State>, first: Box<Job>, mut queue: Queue) {
+pub(super) async fn live(life: &Life, entry: &ProxyIndices, first: Box<Job>, mut queue: Queue) {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
     let mut store = life.store(&mut wasi);
     life.grant(first.payer.as_ref(), true);
-    let proxy = match pre.instantiate_async(&mut store).await {
-        Ok(proxy) => proxy,
+    let program = &life.revision.program.instance;
+    let instance = program.instantiate_async(&mut store).await;
+    let loaded = instance.and_then(|instance| {
+        let proxy = entry.load(&mut store, &instance)?;
+        Ok((instance, proxy))
+    });
+    let guest = match loaded {
+        Ok(guest) => guest,
         Err(error) => {
             let fault = life.fault(&error, store.data(), Cause::InstantiationFailed);
             // Whoever waited may be gone.
@@ -40,7 +49,7 @@ pub(super) async fn live(life: &Life, pre: &ProxyPre<State>, first: Box<Job>, mu
     let ending = Ending::of(&life.instance);
     let mut next = Some(first);
     while let Some(job) = next {
-        if !serve(life, &mut store, &proxy, job).await {
+        if !serve(life, &mut store, &guest, job).await {
             break;
         }
         if !life.stays_open() {
@@ -70,7 +79,12 @@ pub(super) fn close(life: &Life, queue: &mut Queue) {
 }
 
 /// Whether the guest is fit for another request.
-async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Box<Job>) -> bool {
+async fn serve(
+    life: &Life,
+    store: &mut Store<State>,
+    (instance, proxy): &(Instance, Proxy),
+    job: Box<Job>,
+) -> bool {
     let Job {
         request,
         reply,
@@ -83,28 +97,13 @@ async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Box<Jo
     let _bill = payer.map(|payer| Bill::begin(payer, &life.meter));
     store.data_mut().works_on(errand);
     let reply = Reply::new(reply);
-    let called = {
-        let reply = reply.clone();
-        let mut http = store.data_mut().http();
-        let request = http.new_incoming_request(Scheme::Http, request);
-        let outparam = http.new_response_outparam_from_callback(move |response| {
-            reply.send(response.map_err(|code| {
-                Fault::new(
-                    Cause::GuestTrapped,
-                    format!("the guest answered with an error: {code:?}"),
-                )
-            }));
-        });
-        request.and_then(|request| outparam.map(|outparam| (request, outparam)))
-    };
-    let result = match called {
-        Ok((request, outparam)) => {
-            proxy
-                .wasi_http_incoming_handler()
-                .call_handle(&mut *store, request, outparam)
-                .await
+    let result = match Invocation::of(&request) {
+        Some(invocation) => {
+            let functions = &life.revision.program.functions;
+            let called = invocation.call(functions, store, instance).await;
+            called.map(|answer| reply.send(Ok(answer)))
         }
-        Err(error) => Err(error),
+        None => handle(store, proxy, request, &reply).await,
     };
     let fit = match result {
         Ok(()) => {
@@ -128,6 +127,30 @@ async fn serve(life: &Life, store: &mut Store<State>, proxy: &Proxy, job: Box<Jo
     };
     drop((seat, guards));
     fit
+}
+
+/// Has the guest answer the request.
+async fn handle(
+    store: &mut Store<State>,
+    proxy: &Proxy,
+    request: Request<WasiBody>,
+    reply: &Reply,
+) -> wasmtime::Result<()> {
+    let reply = reply.clone();
+    let mut http = store.data_mut().http();
+    let request = http.new_incoming_request(Scheme::Http, request)?;
+    let outparam = http.new_response_outparam_from_callback(move |response| {
+        reply.send(response.map_err(|code| {
+            Fault::new(
+                Cause::GuestTrapped,
+                format!("the guest answered with an error: {code:?}"),
+            )
+        }));
+    })?;
+    proxy
+        .wasi_http_incoming_handler()
+        .call_handle(&mut *store, request, outparam)
+        .await
 }
 
 /// Cuts every body that the guest has left unfinished, of which there should be none: when the store goes, it would

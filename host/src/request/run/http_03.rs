@@ -8,12 +8,13 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use wasmtime::AsContextMut;
-use wasmtime::component::Accessor;
+use wasmtime::component::{Accessor, GuestTaskId, Instance};
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p3::Request;
-use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+use wasmtime_wasi_http::p3::bindings::{Service, ServiceIndices};
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
+use super::functions::{Invocation, Returned};
 use super::http_02::{IDLE_MAX, close};
 use super::instance::Ending;
 use super::queue::Queue;
@@ -22,15 +23,34 @@ use super::{Answer, Job, Life};
 use crate::capability::output::{LogStream, Stream};
 use crate::fault::{Cause, Fault};
 use crate::request::body::Held;
+use crate::request::call::Errand;
 use crate::request::exchange::{self, Exchange};
 
-pub(super) async fn live(life: &Life, pre: &ServicePre<State>, first: Box<Job>, mut queue: Queue) {
+/// An instance, and its handler if it has one.
+struct Guest {
+    instance: Instance,
+    service: Option<Service>,
+}
+
+pub(super) async fn live(
+    life: &Life,
+    entry: Option<&ServiceIndices>,
+    first: Box<Job>,
+    mut queue: Queue,
+) {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
     let mut store = life.store(&mut wasi);
     life.grant(first.payer.as_ref(), true);
-    let service = match pre.instantiate_async(&mut store).await {
-        Ok(service) => service,
+    let program = &life.revision.program.instance;
+    let instance = program.instantiate_async(&mut store).await;
+    let loaded = instance.and_then(|instance| {
+        let service = entry.map(|entry| entry.load(&mut store, &instance));
+        let service = service.transpose()?;
+        Ok(Guest { instance, service })
+    });
+    let guest = match loaded {
+        Ok(guest) => guest,
         Err(error) => {
             let fault = life.fault(&error, store.data(), Cause::InstantiationFailed);
             // Whoever waited may be gone.
@@ -43,7 +63,7 @@ pub(super) async fn live(life: &Life, pre: &ServicePre<State>, first: Box<Job>, 
     let service_of_all = first.exchange.routed().cloned();
     let result = store
         .run_concurrent(async |accessor| {
-            take_jobs(life, accessor, &service, first, &mut queue, &inside).await
+            take_jobs(life, accessor, &guest, first, &mut queue, &inside).await
         })
         .await;
     if let Err(error) = result.and_then(|inner| inner) {
@@ -63,13 +83,13 @@ pub(super) async fn live(life: &Life, pre: &ServicePre<State>, first: Box<Job>, 
 async fn take_jobs(
     life: &Life,
     accessor: &Accessor<State>,
-    service: &Service,
+    guest: &Guest,
     first: Box<Job>,
     queue: &mut Queue,
     inside: &Inside,
 ) -> wasmtime::Result<()> {
     let mut running = FuturesUnordered::new();
-    running.push(serve(accessor, service, first, inside));
+    running.push(serve(life, accessor, guest, first, inside));
     let mut idle_until = Instant::now() + IDLE_MAX;
     loop {
         if !life.stays_open() {
@@ -87,7 +107,7 @@ async fn take_jobs(
             Some(job) = queue.next() => {
                 life.grant(job.payer.as_ref(), running.is_empty());
                 accessor.with(|access| state::rearm(access));
-                running.push(serve(accessor, service, job, inside));
+                running.push(serve(life, accessor, guest, job, inside));
             }
             () = sleep_until(idle_until), if running.is_empty() => life.instance.shut(),
             else => {}
@@ -99,8 +119,9 @@ async fn take_jobs(
 }
 
 async fn serve(
+    life: &Life,
     accessor: &Accessor<State>,
-    service: &Service,
+    guest: &Guest,
     job: Box<Job>,
     inside: &Inside,
 ) -> wasmtime::Result<()> {
@@ -114,42 +135,92 @@ async fn serve(
         seat,
         guards,
     } = *job;
-    let guest = inside.enter(reply, exchange);
-    let handler = service.wasi_http_handler().func_handle();
-    let (call, request_io) = accessor.with(|mut access| {
-        let http = access.data_mut().http();
-        let (request, io) = Request::from_http(http.hooks, request);
-        let request = http.table.push(request)?;
-        let call = handler.start_call_concurrent(access.as_context_mut(), (request,))?;
-        access.data_mut().works_on_in(call.task(), errand);
-        let io: BoxFuture<'static, Result<(), wasmtime_wasi_http::Error>> = Box::pin(io);
-        wasmtime::error::Ok((call, io))
-    })?;
-    let task = call.task();
-    let (result,) = handler.finish_call_concurrent(accessor, call).await?;
-    let answer = match result {
-        Ok(response) => accessor
-            .with(|mut access| {
-                let response = access.data_mut().http().table.delete(response)?;
-                response.into_http(access.as_context_mut(), request_io)
-            })
-            .map_err(|error| Fault::new(Cause::InvalidResponse, format!("{error:?}"))),
-        Err(code) => Err(Fault::new(
-            Cause::GuestTrapped,
-            format!("the guest answered with an error: {code:?}"),
-        )),
+    let number = inside.enter(reply, exchange);
+    let task = match (Invocation::of(&request).cloned(), &guest.service) {
+        (Some(invocation), _) => {
+            let functions = &life.revision.program.functions;
+            let mut results = Vec::new();
+            let call = accessor.with(|mut access| {
+                let (func, room) = functions.find(&mut access, &guest.instance, &invocation)?;
+                results = room;
+                let call = func.start_call_concurrent(
+                    access.as_context_mut(),
+                    &invocation.arguments,
+                    &mut results,
+                )?;
+                access.data_mut().works_on_in(call.task(), errand);
+                wasmtime::error::Ok((func, call))
+            })?;
+            let (func, call) = call;
+            let task = call.task();
+            func.finish_call_concurrent(accessor, call).await?;
+            inside.answer(number, Ok(Returned::answer(results)));
+            task
+        }
+        (None, Some(service)) => {
+            let answering = Answering {
+                inside,
+                number,
+                errand,
+            };
+            answering.handle(accessor, service, request).await?
+        }
+        (None, None) => wasmtime::bail!("the component has no handler for requests"),
     };
-    let (held, body_done) = oneshot::channel::<()>();
-    inside.answer(
-        guest,
-        answer.map(|response| response.map(|body| Held::boxed(body, held))),
-    );
-    // The guest may still stream its body: the request keeps its place until the body is gone. Nothing is ever sent.
-    drop(body_done.await);
-    inside.leave(guest);
+    inside.leave(number);
     accessor.with(|mut access| access.data_mut().has_answered(task));
     drop((seat, guards));
     Ok(())
+}
+
+/// A request that the handler is to answer.
+struct Answering<'a> {
+    inside: &'a Inside,
+    number: u64,
+    errand: Option<Arc<Errand>>,
+}
+
+impl Answering<'_> {
+    /// Has the guest answer, to the end of its body; answers in which task it did.
+    async fn handle(
+        self,
+        accessor: &Accessor<State>,
+        service: &Service,
+        request: http::Request<WasiBody>,
+    ) -> wasmtime::Result<GuestTaskId> {
+        let handler = service.wasi_http_handler().func_handle();
+        let (call, request_io) = accessor.with(|mut access| {
+            let http = access.data_mut().http();
+            let (request, io) = Request::from_http(http.hooks, request);
+            let request = http.table.push(request)?;
+            let call = handler.start_call_concurrent(access.as_context_mut(), (request,))?;
+            access.data_mut().works_on_in(call.task(), self.errand);
+            let io: BoxFuture<'static, Result<(), wasmtime_wasi_http::Error>> = Box::pin(io);
+            wasmtime::error::Ok((call, io))
+        })?;
+        let task = call.task();
+        let (result,) = handler.finish_call_concurrent(accessor, call).await?;
+        let answer = match result {
+            Ok(response) => accessor
+                .with(|mut access| {
+                    let response = access.data_mut().http().table.delete(response)?;
+                    response.into_http(access.as_context_mut(), request_io)
+                })
+                .map_err(|error| Fault::new(Cause::InvalidResponse, format!("{error:?}"))),
+            Err(code) => Err(Fault::new(
+                Cause::GuestTrapped,
+                format!("the guest answered with an error: {code:?}"),
+            )),
+        };
+        let (held, body_done) = oneshot::channel::<()>();
+        self.inside.answer(
+            self.number,
+            answer.map(|response| response.map(|body| Held::boxed(body, held))),
+        );
+        // The guest may still stream its body: the request keeps its place until the body is gone. Nothing is ever sent.
+        drop(body_done.await);
+        Ok(task)
+    }
 }
 
 /// The requests that are in the instance, kept outside the store's future so that they can be told why it ended.

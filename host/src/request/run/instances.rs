@@ -7,11 +7,13 @@ use std::sync::atomic::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::Job;
 use super::instance::{Claimant, Freed, Instance, Seat, Waiting};
 use super::meter::Meter;
+use super::program::{Entry, Program};
 use super::queue::Queue;
-use super::{Job, Program};
 use crate::config::ServiceConfig;
+use crate::engine::Kind;
 
 /// How requests are spread over instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,13 +63,13 @@ pub(crate) enum Reach {
 
 impl Instances {
     pub(crate) fn new(config: &ServiceConfig, program: &Program) -> Self {
-        let defaults = if program.is_concurrent() {
-            HTTP_03_DEFAULT
-        } else {
-            FRESH
+        let defaults = match program.entry {
+            Entry::Http03(_) => HTTP_03_DEFAULT,
+            Entry::Http02(_) | Entry::Command(_) | Entry::None => FRESH,
         };
+        let serves_several = program.kind() == Kind::Concurrent && !program.is_held_up;
         let requests = config.instances.reuse.unwrap_or(defaults.requests);
-        let at_once = if program.is_concurrent() {
+        let at_once = if serves_several {
             config.instances.concurrency.unwrap_or(defaults.at_once)
         } else {
             1

@@ -8,7 +8,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 
 use super::lull::Watched;
 use super::meter::{Meter, Metered};
-use super::{Program, busy_lane, classify, store};
+use super::{busy_lane, classify, store};
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::registry::Revision;
@@ -27,11 +27,8 @@ pub async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Faul
         let (core, meter) = (core.clone(), meter.clone());
         Box::pin(async move {
             let mut store = store(&core, &revision, &meter, None, &mut WasiCtxBuilder::new());
-            let result = match &revision.program {
-                Program::Http02(pre) => pre.instantiate_async(&mut store).await.map(drop),
-                Program::Http03(pre) => pre.instantiate_async(&mut store).await.map(drop),
-                Program::Command(pre) => pre.instantiate_async(&mut store).await.map(drop),
-            };
+            let program = &revision.program.instance;
+            let result = program.instantiate_async(&mut store).await.map(drop);
             let result = result.map_err(|error| {
                 classify(&error, store.data(), &meter, Cause::InstantiationFailed)
             });

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{GuestTaskId, ResourceTable};
+use wasmtime::component::{GuestTaskId, ResourceTable, Val};
 use wasmtime::{AsContextMut, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::meter::{Meter, Tick};
 use crate::capability::egress::Egress;
+use crate::capability::functions::Import;
+use crate::fault::Fault;
 use crate::request::call::Errand;
 
 /// Host resources (bodies, headers, pollables, streams) that an instance may hold at once.
@@ -106,8 +108,31 @@ impl State {
         }
     }
 
+    /// Notes for which of its requests the guest is about to send something. To be called where it is about to.
+    pub(crate) fn note_caller(store: &mut StoreContextMut<'_, Self>) {
+        // Without tasks it works on one request at a time.
+        if store.engine().get_concurrency_support() {
+            // The oldest of them is the one that the host has called.
+            let task = store.async_call_stack().ok().and_then(Iterator::last);
+            store.data_mut().is_in(task);
+        }
+    }
+
+    /// Calls a function of another service.
+    ///
+    /// # Errors
+    /// When nobody provides it.
+    pub(crate) fn invoke(
+        &mut self,
+        import: &Import,
+        arguments: &[Val],
+    ) -> Result<impl Future<Output = Result<http::Response<WasiBody>, Fault>> + Send + use<>, Fault>
+    {
+        self.egress.invoke(import, arguments)
+    }
+
     /// The guest is about to send something in this task.
-    pub(crate) fn is_in(&mut self, task: Option<GuestTaskId>) {
+    fn is_in(&mut self, task: Option<GuestTaskId>) {
         // The newest: ids of tasks that are over are used again.
         let mut newest_first = self.errands.iter().rev();
         let found = newest_first.find(|other| Some(other.task) == task);

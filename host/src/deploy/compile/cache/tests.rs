@@ -3,6 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::super::artifact::ArtifactKind;
+use super::super::contracts::Contracts;
 use super::*;
 
 fn cache() -> (tempfile::TempDir, CacheDir) {
@@ -15,6 +16,7 @@ fn kept(cache: &CacheDir, image: &[u8]) -> Made {
     let made = Made {
         artifact: Digest::of(b"artifact"),
         kind: ArtifactKind::Http02,
+        contracts: Contracts::default(),
         image: Digest::of(image),
         image_bytes: image.len() as u64,
     };
