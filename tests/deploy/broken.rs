@@ -40,8 +40,8 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         (
             "imports",
-            component(Some("acme:shop/stock@1.0.0"), handler),
-            "imports acme:shop/stock@1.0.0, which Skep does not offer",
+            component(Some("wasi:keyvalue/store@0.2.0"), handler),
+            "imports wasi:keyvalue/store@0.2.0, which Skep does not offer",
         ),
         (
             "no-handler",
