@@ -1,6 +1,7 @@
 //! A request's way, seen from outside.
 
 mod body_limit;
+mod call_rules;
 mod calls;
 mod calls_bound;
 mod cgi;

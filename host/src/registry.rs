@@ -239,6 +239,7 @@ impl Registry {
         for (service, reserved) in services.values().zip(&shares.reserved) {
             service.standing.share.resize(*reserved);
             service.standing.guards.configure(&service.config.tolerance);
+            service.standing.calls.configure(&service.config.callees);
             service.standing.gate.resize(
                 service.config.limits.concurrency,
                 service.config.limits.queue,

@@ -30,6 +30,8 @@ struct Call {
     errors: u64,
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
+    /// `closed`, `open` or `half_open`, if the caller has a breaker for these calls.
+    breaker: Option<skep_policy::breaker::State>,
 }
 
 pub(super) fn graph(core: &Core) -> Graph {
@@ -82,6 +84,7 @@ impl Call {
             errors: failed.map(|(_, count)| count).sum(),
             p50_ms: quantile(0.5),
             p99_ms: quantile(0.99),
+            breaker: edge.and_then(|edge| edge.guards.breaker_state()),
         }
     }
 }

@@ -24,6 +24,19 @@ pub(super) struct RawService {
     pub(super) rate_limit: Option<RawRateLimit>,
     pub(super) fallback: Option<RawFallback>,
     pub(super) health: Option<RawHealth>,
+    pub(super) callee: Option<BTreeMap<String, RawCallee>>,
+}
+
+/// `[callee.NAME]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawCallee {
+    pub(super) concurrency: Option<u32>,
+    pub(super) timeout: Option<Span>,
+    pub(super) retry: Option<RawRetry>,
+    pub(super) breaker: Option<RawBreaker>,
+    pub(super) rate_limit: Option<RawRateLimit>,
+    pub(super) fallback: Option<RawFallback>,
 }
 
 #[derive(Debug, Default, Deserialize)]

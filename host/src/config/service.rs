@@ -13,7 +13,7 @@ use skep_policy::routes::RouteSpec;
 use skep_policy::size;
 
 use self::resolve::{Confined, resolve};
-use self::tolerance::{FallbackAnswer, Tolerance};
+use self::tolerance::{CallRules, FallbackAnswer, Tolerance};
 use super::allowed::AllowedHost;
 use super::document::Document;
 use super::error::ConfigError;
@@ -41,17 +41,21 @@ pub struct ServiceConfig {
     pub allow: Allow,
     /// What is done about faults.
     pub tolerance: Tolerance,
+    /// What is done about the calls to services that it may call.
+    pub callees: BTreeMap<ServiceName, CallRules>,
 }
 
 impl ServiceConfig {
     /// The services that this one can't do all of its work without.
     pub fn depends_on(&self) -> BTreeSet<&ServiceName> {
-        let fallback = self.tolerance.fallback.as_ref();
-        let fallback = fallback.and_then(|fallback| match &fallback.answer {
-            FallbackAnswer::Service(name) => Some(name),
-            FallbackAnswer::Static { .. } => None,
-        });
-        self.allow.services.iter().chain(fallback).collect()
+        let of_calls = self.callees.values().map(|rules| &rules.tolerance);
+        let fallbacks = of_calls
+            .chain([&self.tolerance])
+            .filter_map(|tolerance| match &tolerance.fallback.as_ref()?.answer {
+                FallbackAnswer::Service(name) => Some(name),
+                FallbackAnswer::Static { .. } => None,
+            });
+        self.allow.services.iter().chain(fallbacks).collect()
     }
 }
 
@@ -128,6 +132,7 @@ pub fn without_manifest(wasm: &Path) -> Result<ServiceConfig, ConfigError> {
         env: BTreeMap::new(),
         allow: Allow::default(),
         tolerance: Tolerance::default(),
+        callees: BTreeMap::new(),
     })
 }
 

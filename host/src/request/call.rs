@@ -20,6 +20,8 @@ use super::run::Answered;
 use super::run::functions::Invocation;
 use super::run::meter::{Meter, Payer};
 use super::send::Manner;
+use super::tolerate::{Below, Layer};
+use super::visit::Visit;
 use super::{answers_without_body, conclude, dispatch, headers};
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
@@ -192,7 +194,8 @@ impl Call {
         journey.trace = errand.trace(self.request.headers());
         let edge = caller.standing.calls.to(&self.name);
         let what = (self.request.method().clone(), self.request.uri().path());
-        let exchange = Exchange::call(&self.core, errand.id.clone(), what, journey, edge);
+        let origin = (edge, &caller.config);
+        let exchange = Exchange::call(&self.core, errand.id.clone(), what, journey, origin);
         let answer = pin!(self.reach(&exchange));
         conclude(&exchange, manner, answer).await
     }
@@ -224,7 +227,21 @@ impl Call {
             let body_idle = core.config.timeouts.body_idle;
             dispatch::bounded(request, service, exchange, body_idle)?
         };
-        super::reach(core, snapshot, service, request, exchange, Some(self.payer)).await
+        let visit = Visit::new(core, snapshot, service, exchange, Some(&self.payer));
+        let Some((edge, rules)) = exchange.rules() else {
+            return visit.reach(request).await;
+        };
+        if let Some(most) = rules.concurrency {
+            exchange.take_place(edge, most)?;
+        }
+        let rules = Layer {
+            tolerance: &rules.tolerance,
+            guards: &edge.guards,
+            traffic: &edge.traffic,
+            timeout: rules.timeout,
+            below: Below::Service,
+        };
+        rules.boxed(visit, request).await
     }
 }
 

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use super::accept::Busy;
 use super::headers::RequestId;
 use super::journey::Journey;
+use crate::config::ServiceConfig;
+use crate::config::service::tolerance::CallRules;
 use crate::fault::{Blame, Cause, Fault};
 use crate::host::Core;
 use crate::registry::{Revision, Service};
@@ -29,8 +31,10 @@ pub(crate) struct Exchange {
     service: OnceLock<Arc<Service>>,
     revision: OnceLock<Arc<Revision>>,
     pub(crate) journey: Journey,
-    /// For a call: where it is counted for the two services.
-    edge: Option<Arc<Edge>>,
+    /// For a call: where it is counted for the two services, and what the caller's manifest says.
+    edge: Option<(Arc<Edge>, Arc<ServiceConfig>)>,
+    /// Whether it has one of the places that the caller's rules leave for such calls.
+    has_place: AtomicBool,
     fault: OnceLock<Fault>,
     refused: Notify,
     /// Whether the guest waits for a part of the request's body that has not arrived.
@@ -76,15 +80,16 @@ impl Exchange {
         Self::begin(core, id, (method, path), journey, Ok(busy))
     }
 
-    /// A call from one service to another, counted on the `edge` between them.
+    /// A call from one service, of this `config`, to another, counted on the `edge` between them.
     pub(crate) fn call(
         core: &Core,
         id: RequestId,
         (method, path): (Method, &str),
         journey: Journey,
-        edge: Arc<Edge>,
+        (edge, config): (Arc<Edge>, &Arc<ServiceConfig>),
     ) -> Arc<Self> {
         edge.begin();
+        let edge = (edge, config.clone());
         Self::begin(core, id, (method, path), journey, Err(edge))
     }
 
@@ -93,7 +98,7 @@ impl Exchange {
         id: RequestId,
         (method, path): (Method, &str),
         journey: Journey,
-        origin: Result<Busy, Arc<Edge>>,
+        origin: Result<Busy, (Arc<Edge>, Arc<ServiceConfig>)>,
     ) -> Arc<Self> {
         let log = core.config.log.requests;
         let (connection, edge) = match origin {
@@ -129,6 +134,7 @@ impl Exchange {
             revision: OnceLock::new(),
             journey,
             edge: None,
+            has_place: AtomicBool::new(false),
             fault: OnceLock::new(),
             refused: Notify::new(),
             awaits_caller: AtomicBool::new(false),
@@ -187,12 +193,24 @@ impl Exchange {
         }
     }
 
-    /// Whether the caller's time is up sooner than the service's own.
-    pub(crate) fn is_bound_by_caller(&self, service: &Service) -> bool {
-        let own = self.started + service.config.limits.timeout;
-        self.journey
-            .deadline
-            .is_some_and(|of_caller| of_caller < own)
+    /// For a call: what its caller's manifest says about such calls, if anything.
+    pub(crate) fn rules(&self) -> Option<(&Edge, &CallRules)> {
+        let (edge, caller) = self.edge.as_ref()?;
+        let callee = &self.routed()?.name;
+        Some((edge, caller.callees.get(callee)?))
+    }
+
+    /// Takes a place among the calls of its kind until the answer is over.
+    ///
+    /// # Errors
+    /// [`Cause::QueueFull`] when none is free.
+    pub(crate) fn take_place(&self, edge: &Edge, most: u32) -> Result<(), Fault> {
+        if !edge.enter(most) {
+            let detail = format!("the caller's manifest allows {most} such calls at once");
+            return Err(Fault::new(Cause::QueueFull, detail));
+        }
+        self.has_place.store(true, Relaxed);
+        Ok(())
     }
 
     /// Records that another service answered a request that failed here.
@@ -296,7 +314,7 @@ impl Exchange {
     }
 
     pub(crate) fn fault(&self) -> Option<&Fault> {
-        let of_turn = || self.kept.get()?.fault.get();
+        let of_turn = || self.kept.get()?.fault();
         self.fault.get().or_else(of_turn)
     }
 
@@ -321,6 +339,9 @@ impl Exchange {
         if let Some(turn) = self.kept.get() {
             turn.over(bytes);
         }
+        if let (true, Some((edge, _))) = (self.has_place.load(Relaxed), &self.edge) {
+            edge.leave();
+        }
         if self.is_turn {
             return;
         }
@@ -328,7 +349,7 @@ impl Exchange {
         let cause = self.fault().map(|fault| fault.cause);
         let status = status.unwrap_or_else(|| cause.unwrap_or(Cause::CallerGone).status());
         match &self.edge {
-            Some(edge) => edge.traffic.end(status, cause, duration, bytes),
+            Some((edge, _)) => edge.traffic.end(status, cause, duration, bytes),
             None => self.host_traffic.end(cause),
         }
         if let Some(service) = self.service.get() {

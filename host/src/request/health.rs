@@ -12,8 +12,8 @@ use skep_policy::name::ServiceName;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::attempt;
 use super::exchange::Exchange;
+use super::visit::Visit;
 use crate::fault::Blame;
 use crate::host::Core;
 use crate::registry::{Service, Snapshot};
@@ -74,7 +74,8 @@ async fn check(
         return;
     };
     let until = Some(Instant::now() + settings.timeout);
-    let answered = attempt(&core, &snapshot, &service, request, &exchange, None, until).await;
+    let visit = Visit::new(&core, &snapshot, &service, &exchange, None).until(until);
+    let answered = visit.attempt(request).await;
     let found = match answered {
         Ok(answered) => {
             let status = answered.response.status();

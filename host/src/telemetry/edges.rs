@@ -1,13 +1,15 @@
 //! Calls between services: counted for each pair of them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use skep_policy::name::ServiceName;
 
 use super::traffic::Traffic;
+use crate::config::service::tolerance::{CallRules, Tolerance};
+use crate::request::tolerate::Guards;
 
 /// The calls of one service, by the service that they go to.
 #[derive(Debug, Default)]
@@ -17,6 +19,10 @@ pub(crate) struct Edges(RwLock<BTreeMap<ServiceName, Arc<Edge>>>);
 #[derive(Debug, Default)]
 pub(crate) struct Edge {
     pub(crate) traffic: Traffic,
+    /// Of the caller's rules for these calls.
+    pub(crate) guards: Guards,
+    /// Calls that have a place, where their number is bounded.
+    working: AtomicU32,
     recent: Recent,
 }
 
@@ -32,7 +38,20 @@ impl Edges {
         known.entry(callee.clone()).or_default().clone()
     }
 
-    /// All edges that have had a call.
+    /// Takes over what the caller's manifest says of its calls.
+    pub(crate) fn configure(&self, rules: &BTreeMap<ServiceName, CallRules>) {
+        for callee in rules.keys() {
+            self.to(callee);
+        }
+        let nothing = Tolerance::default();
+        for (callee, edge) in self.all() {
+            let rules = rules.get(&callee);
+            let tolerance = rules.map_or(&nothing, |rules| &rules.tolerance);
+            edge.guards.configure(tolerance);
+        }
+    }
+
+    /// All edges that have had a call, or that have rules.
     pub(crate) fn all(&self) -> Vec<(ServiceName, Arc<Edge>)> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known
@@ -46,6 +65,16 @@ impl Edge {
     pub(crate) fn begin(&self) {
         self.traffic.begin();
         self.recent.count(second());
+    }
+
+    /// Takes one of so many places, to be given back by [`Self::leave`].
+    pub(crate) fn enter(&self, most: u32) -> bool {
+        let more = |working| (working < most).then_some(working + 1);
+        self.working.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    pub(crate) fn leave(&self) {
+        self.working.fetch_sub(1, Relaxed);
     }
 
     /// Calls a second, over the last ten seconds.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::table::{Columns, milliseconds};
 use crate::cli::style::{Tone, harmless};
 
-const HEADINGS: [&str; 8] = [
+const HEADINGS: [&str; 9] = [
     "CALLER",
     "CALLEE",
     "STATE",
@@ -14,8 +14,9 @@ const HEADINGS: [&str; 8] = [
     "ERRORS",
     "P50",
     "P99",
+    "BREAKER",
 ];
-const RIGHT: [bool; HEADINGS.len()] = [false, false, false, true, true, true, true, true];
+const RIGHT: [bool; HEADINGS.len()] = [false, false, false, true, true, true, true, true, false];
 
 /// What `GET /v1/graph` answers, as far as it is shown. Hosts of other versions may say more or less.
 #[derive(Debug, Deserialize)]
@@ -34,6 +35,7 @@ struct Call {
     errors: u64,
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
+    breaker: Option<String>,
 }
 
 pub(super) fn render(graph: &Graph, colours: bool) -> String {
@@ -54,6 +56,13 @@ pub(super) fn render(graph: &Graph, colours: bool) -> String {
         if call.errors > 0 {
             tones[5] = Tone::Bad;
         }
+        if call
+            .breaker
+            .as_deref()
+            .is_some_and(|state| state != "closed")
+        {
+            tones[8] = Tone::Bad;
+        }
         table.push_str(&columns.line(row, tones, colours));
     }
     table
@@ -70,6 +79,7 @@ fn cells(call: &Call) -> [String; HEADINGS.len()] {
         call.errors.to_string(),
         time(call.p50_ms),
         time(call.p99_ms),
+        harmless(call.breaker.as_deref().unwrap_or("-")),
     ]
 }
 
@@ -88,6 +98,7 @@ mod tests {
             errors: 1,
             p50_ms: None,
             p99_ms,
+            breaker: p99_ms.map(|_| "open".into()),
         };
         let graph = Graph {
             edges: vec![
@@ -97,9 +108,9 @@ mod tests {
         };
         assert_eq!(
             render(&graph, false),
-            "CALLER  CALLEE   STATE    CALLS  PER-SECOND  ERRORS  P50    P99\n\
-             orders  payment  allowed    120        12.3       1    -  1.2ms\n\
-             orders  tax      missing      0        12.3       1    -      -\n"
+            "CALLER  CALLEE   STATE    CALLS  PER-SECOND  ERRORS  P50    P99  BREAKER\n\
+             orders  payment  allowed    120        12.3       1    -  1.2ms  open\n\
+             orders  tax      missing      0        12.3       1    -      -  -\n"
         );
         assert!(render(&Graph { edges: vec![] }, false).contains("[allow]"));
     }

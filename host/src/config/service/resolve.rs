@@ -58,6 +58,9 @@ pub(in crate::config) fn resolve(
         &name,
         scope,
     )?;
+    let allow = allow(raw.allow.unwrap_or_default(), &scope.below(&["allow"]))?;
+    let callees = raw.callee.unwrap_or_default();
+    let callees = tolerance::callees(callees, &allow, &name, &scope.below(&["callee"]))?;
     Ok(ServiceConfig {
         routes,
         limits: limits(&raw.limits.unwrap_or_default(), &scope.below(&["limits"]))?,
@@ -71,7 +74,8 @@ pub(in crate::config) fn resolve(
             scope,
             lookup,
         )?,
-        allow: allow(raw.allow.unwrap_or_default(), &scope.below(&["allow"]))?,
+        allow,
+        callees,
         component: component(raw.component, scope, confined)?,
         tolerance,
         name,

@@ -15,8 +15,11 @@ use crate::config::raw::{RawBreaker, RawFallback, RawHealth, RawRateLimit, RawRe
 use crate::config::units::Span;
 use crate::fault::{Blame, Cause};
 
+mod callee;
 mod fallback;
 
+pub use self::callee::CallRules;
+pub(super) use self::callee::resolve as callees;
 pub use self::fallback::{Fallback, FallbackAnswer};
 
 /// Longest time that a setting here may have.

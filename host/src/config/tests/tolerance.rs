@@ -153,3 +153,37 @@ fn so_are_answers_and_checks_that_make_none() {
         ),
     ]);
 }
+
+#[test]
+fn rules_for_calls_are_those_of_services_and_two_more() {
+    let service = service(
+        "[allow]\nservices = ['b', 'c']\n[callee.b]\nconcurrency = 3\ntimeout = '2s'\n\
+         [callee.b.breaker]\n[callee.b.fallback]\nservice = 'd'\n",
+    )
+    .unwrap();
+    let (callee, rules) = service.callees.first_key_value().unwrap();
+    assert_eq!((callee.as_str(), service.callees.len()), ("b", 1));
+    assert_eq!(rules.concurrency, Some(3));
+    assert_eq!(rules.timeout, Some(Duration::from_secs(2)));
+    assert!(rules.tolerance.breaker.is_some() && rules.tolerance.retry.is_none());
+    let needed: Vec<_> = service
+        .depends_on()
+        .into_iter()
+        .map(|name| name.as_str())
+        .collect();
+    assert_eq!(needed, ["b", "c", "d"]);
+    refused(&[
+        (
+            "[callee.b]\nconcurrency = 3",
+            "a.toml:2: callee.b: \"b\" is not on the list of `services` under [allow]: add it there",
+        ),
+        (
+            "[allow]\nservices = ['b']\n[callee.b]\nconcurrency = 0",
+            "a.toml:5: callee.b.concurrency: must be between 1 and 1000000, not 0",
+        ),
+        (
+            "[allow]\nservices = ['b']\n[callee.b.fallback]\nservice = 'a'",
+            "a.toml:5: callee.b.fallback.service: is the service itself: name another",
+        ),
+    ]);
+}

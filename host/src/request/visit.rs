@@ -1,0 +1,157 @@
+//! A request at the service that is to answer it: by the service's rules, and then by a guest. From here the way is the
+//! same for requests from outside and for calls.
+
+use std::sync::Arc;
+
+use http::Request;
+use tokio::time::Instant;
+use wasmtime_wasi_http::WasiBody;
+
+use super::call::Errand;
+use super::exchange::Exchange;
+use super::run::meter::Payer;
+use super::run::{self, Answered, Task};
+use super::tolerate::{Below, Layer};
+use super::{lease, send};
+use crate::fault::Fault;
+use crate::host::Core;
+use crate::registry::{Service, Snapshot};
+
+/// By which factor a caller has to have less than a service allows itself for its calls not to count. Callers that allow
+/// themselves as much have a little less left when they call.
+const MUCH_LESS: u32 = 2;
+
+/// Who is asked, for what exchange, among which services.
+#[derive(Clone, Copy)]
+pub(super) struct Visit<'a> {
+    core: &'a Arc<Core>,
+    pub(super) snapshot: &'a Arc<Snapshot>,
+    pub(super) service: &'a Arc<Service>,
+    pub(super) exchange: &'a Arc<Exchange>,
+    /// Whose CPU time this is a part of; None for a request from outside.
+    payer: Option<&'a Payer>,
+    /// When the time is up that others give it, if that is sooner than the request's own.
+    until: Option<Instant>,
+}
+
+impl<'a> Visit<'a> {
+    pub(super) fn new(
+        core: &'a Arc<Core>,
+        snapshot: &'a Arc<Snapshot>,
+        service: &'a Arc<Service>,
+        exchange: &'a Arc<Exchange>,
+        payer: Option<&'a Payer>,
+    ) -> Self {
+        Self {
+            core,
+            snapshot,
+            service,
+            exchange,
+            payer,
+            until: None,
+        }
+    }
+
+    /// The same as a part of another exchange.
+    pub(super) fn in_turn<'b>(self, turn: &'b Arc<Exchange>) -> Visit<'b>
+    where
+        'a: 'b,
+    {
+        Visit {
+            exchange: turn,
+            ..self
+        }
+    }
+
+    /// The same at another service.
+    pub(super) fn of(self, service: &'a Arc<Service>) -> Self {
+        Self { service, ..self }
+    }
+
+    /// The same, until then at the latest.
+    pub(super) fn until(self, until: Option<Instant>) -> Self {
+        let sooner = [self.until, until].into_iter().flatten().min();
+        Self {
+            until: sooner,
+            ..self
+        }
+    }
+
+    /// When the time is up.
+    pub(super) fn deadline(self) -> Instant {
+        let deadline = self.exchange.deadline(self.service);
+        self.until.map_or(deadline, |until| until.min(deadline))
+    }
+
+    /// Whether whoever asks gave it much less time than the service allows itself: what is late then says nothing of it.
+    pub(super) fn is_hurried(self) -> bool {
+        let given = self.deadline() - self.exchange.started;
+        given * MUCH_LESS < self.service.config.limits.timeout
+    }
+
+    /// Whether whoever asks had much less CPU time left than the service allows itself.
+    pub(super) fn is_short_of_cpu(self) -> bool {
+        let cpu = self.service.config.limits.cpu;
+        self.payer
+            .is_some_and(|payer| payer.left() * MUCH_LESS < cpu)
+    }
+
+    /// Has the service answer.
+    pub(super) async fn reach(self, request: Request<WasiBody>) -> Result<Answered, Fault> {
+        let tolerance = &self.service.config.tolerance;
+        if tolerance.is_plain() {
+            return self.attempt(request).await;
+        }
+        let standing = &self.service.standing;
+        let rules = Layer {
+            tolerance,
+            guards: &standing.guards,
+            traffic: &standing.traffic,
+            timeout: None,
+            below: Below::Guest,
+        };
+        rules.boxed(self, request).await
+    }
+
+    /// Has a guest of the service answer.
+    pub(super) async fn attempt(self, request: Request<WasiBody>) -> Result<Answered, Fault> {
+        let Self {
+            service, exchange, ..
+        } = self;
+        let deadline = self.deadline();
+        let lease = lease::current(service)?;
+        lease.revision.program.takes(&request)?;
+        let gate = &service.standing.gate;
+        // What it waits for could be what waits for it.
+        let slot = if exchange.journey.has_passed(&service.name) {
+            gate.admit_at_once()?
+        } else {
+            gate.admit(deadline).await?
+        };
+        exchange.runs_on(&lease.revision);
+        let task = Task {
+            request,
+            exchange: exchange.clone(),
+            errand: Errand::of(exchange, self.snapshot, service),
+            payer: self.payer.cloned(),
+            deadline,
+        };
+        let answered = tokio::select! {
+            biased;
+            answered = run::call(self.core, &service.standing, (slot, lease), task) => answered?,
+            fault = exchange.refused() => return Err(fault),
+        };
+        // The guest may make anything of a body that was refused; the caller shall know why. And nothing of the answer
+        // is out yet if the guest failed when it had begun with it.
+        let failed = exchange.fault().cloned();
+        if let Some(fault) = failed.or_else(|| answered.claimant.stopped()) {
+            answered.claimant.hang_up();
+            return Err(fault);
+        }
+        if let Err(fault) = send::check(&answered.response) {
+            answered.claimant.release();
+            return Err(fault);
+        }
+        Ok(answered)
+    }
+}
