@@ -16,6 +16,7 @@ mod memory;
 mod memory_growth;
 mod memory_many;
 mod no_response;
+mod overload;
 mod panic_p3;
 mod partial_then_trap;
 mod random_bytes;

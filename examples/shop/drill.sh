@@ -20,6 +20,8 @@ finish() {
     rm -rf "$work"
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 
 fail() {
     echo "drill: $1" >&2
@@ -28,7 +30,7 @@ fail() {
 
 # The status of an answer, and its body in $work/answer.
 ask() {
-    curl -s -o "$work/answer" -w '%{http_code}' "$@"
+    curl -s --max-time 20 -o "$work/answer" -w '%{http_code}' "$@" || true
 }
 
 # expect STATUS WORDS CURL_ARGUMENT…
@@ -46,7 +48,7 @@ order() {
 }
 
 revision() {
-    curl -s "$admin/v1/services/payment" | sed 's/.*"revision":\([0-9]*\),.*/\1/'
+    curl -s --max-time 20 "$admin/v1/services" | tr '{' '\n' | sed -n 's/.*"name":"payment".*"revision":\([0-9]*\).*/\1/p'
 }
 
 # Waits until a command succeeds.
@@ -63,12 +65,8 @@ is_past() {
     [ "$(revision)" -gt "$1" ]
 }
 
-is_open() {
-    curl -s "$admin/v1/services/payment" | grep -q '"breaker":"open"'
-}
-
-is_paid() {
-    [ "$(ask -X POST "$url/orders?sku=bread")" = 201 ]
+breaker_is() {
+    curl -s --max-time 20 "$admin/v1/services/payment" | grep -q "\"breaker\":\"$1\""
 }
 
 # Has payment behave so from now on: a hot redeploy, as any change of a manifest.
@@ -89,19 +87,19 @@ unaffected
 order 201 paid
 
 # Somebody shops all the time.
-(while :; do curl -s -o /dev/null -w "%{http_code}\n" -X POST "$url/orders?sku=honey" >>"$work/statuses"; done) &
+(while :; do curl -s --max-time 20 -o /dev/null -w "%{http_code}\n" -X POST "$url/orders?sku=honey" >>"$work/statuses"; done) &
 shopper=$!
 
 for way in trap hang slow; do
     echo "Payment is made to $way:"
     payment "$way"
     order 202 "to be paid later"
-    await is_open
+    await breaker_is open
     order 202 "to be paid later"
     unaffected
     echo "Payment is mended:"
     payment well
-    await is_paid
+    await breaker_is closed
     order 201 paid
 done
 

@@ -21,6 +21,7 @@ use skep::host::{Core, Gateway, busy_runtime};
 use skep::registry::Revision;
 use skep::request::gate::Gate;
 use skep::request::run::probe;
+use skep_policy::limits::Limits;
 use skep_policy::name::ServiceName;
 use skep_policy::routes::{RouteSpec, RouteTable};
 use tokio::runtime::Runtime;
@@ -56,7 +57,7 @@ fn match_a_route(bencher: Bencher<'_, '_>, services: u32) {
 fn be_admitted(bencher: Bencher<'_, '_>) {
     let runtime = Host::runtime();
     let gate = Gate::new();
-    gate.resize(64, 256);
+    gate.configure(&Limits::default());
     let deadline = Instant::now() + std::time::Duration::from_secs(3600);
     bencher.bench_local(|| drop(runtime.block_on(gate.admit(deadline))));
 }

@@ -40,6 +40,7 @@ pub enum Cause {
     BodyTimeout,
     CallerGone,
     RateLimited,
+    Overloaded,
     QueueFull,
     NotReady,
     Draining,
@@ -67,7 +68,7 @@ impl serde::Serialize for Cause {
 
 impl Cause {
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedRequest,
         Self::NoRoute,
         Self::WrongMethod,
@@ -75,6 +76,7 @@ impl Cause {
         Self::BodyTimeout,
         Self::CallerGone,
         Self::RateLimited,
+        Self::Overloaded,
         Self::QueueFull,
         Self::NotReady,
         Self::Draining,
@@ -105,7 +107,8 @@ impl Cause {
             // Only for the log: there is nobody to send it to.
             Self::CallerGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::QueueFull
+            Self::Overloaded
+            | Self::QueueFull
             | Self::NotReady
             | Self::Draining
             | Self::BreakerOpen
@@ -148,7 +151,11 @@ impl Cause {
             | Self::CallLoop
             | Self::BreakerOpen
             | Self::Unhealthy => Blame::Guest,
-            Self::NotReady | Self::Draining | Self::PoolExhausted | Self::HostFailed => Blame::Host,
+            Self::Overloaded
+            | Self::NotReady
+            | Self::Draining
+            | Self::PoolExhausted
+            | Self::HostFailed => Blame::Host,
         }
     }
 
@@ -162,6 +169,7 @@ impl Cause {
             Self::BodyTimeout => "body_timeout",
             Self::CallerGone => "caller_gone",
             Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
             Self::QueueFull => "queue_full",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
@@ -192,6 +200,7 @@ impl Cause {
             Self::BodyTimeout => "the request body stopped arriving",
             Self::CallerGone => "the caller closed the connection",
             Self::RateLimited => "too many requests",
+            Self::Overloaded => "the host has more to do than it can",
             Self::QueueFull => "the service's queue is full",
             Self::NotReady => "the service has no running revision",
             Self::Draining => "what would answer is being shut down",

@@ -17,7 +17,7 @@ use crate::deploy::board::Board;
 use crate::engine::{Engines, PROBES_MAX};
 use crate::registry::Registry;
 use crate::request::accept::{Acceptor, Lane};
-use crate::request::health;
+use crate::request::{health, overload};
 use crate::telemetry::traffic::HostTraffic;
 
 /// How far behind all other threads the busy lane's are scheduled.
@@ -164,6 +164,10 @@ impl Gateway {
         for listener in listeners {
             // Not joined: it ends when the host drains.
             drop(tokio::spawn(acceptor.clone().run(listener)));
+        }
+        for lane in acceptor.lanes.iter() {
+            // Not joined: it ends with the process.
+            drop(lane.runtime.spawn(overload::watch(core.clone())));
         }
         if let Some(lane) = acceptor.lanes.first() {
             // Not joined: it ends with the process.

@@ -240,10 +240,7 @@ impl Registry {
             service.standing.share.resize(*reserved);
             service.standing.guards.configure(&service.config.tolerance);
             service.standing.calls.configure(&service.config.callees);
-            service.standing.gate.resize(
-                service.config.limits.concurrency,
-                service.config.limits.queue,
-            );
+            service.standing.gate.configure(&service.config.limits);
             if let Some(revision) = service
                 .revision
                 .as_ref()

@@ -29,6 +29,7 @@ mod headers;
 pub(crate) mod health;
 pub(crate) mod journey;
 mod lease;
+pub(crate) mod overload;
 pub mod run;
 mod send;
 mod slow;
@@ -85,6 +86,7 @@ async fn answer(
     let snapshot = core.registry.snapshot();
     let route = dispatch::route(&snapshot, &request)?;
     exchange.routed_to(route.service);
+    overload::check(route.service)?;
     let body_idle = core.config.timeouts.body_idle;
     let request = dispatch::prepare(request, &route, client, exchange, body_idle)?;
     let visit = Visit::new(core, &snapshot, route.service, exchange, None);
@@ -94,6 +96,14 @@ async fn answer(
 /// Whether the answer to `method` has no body whatever the service sends.
 fn answers_without_body(method: &Method) -> bool {
     method == Method::HEAD
+}
+
+/// From 0 up to 1.
+#[allow(clippy::cast_precision_loss, reason = "any number in between will do")]
+fn random() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(std::time::Instant::now()) >> 11;
+    bits as f64 / (1_u64 << 53) as f64
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

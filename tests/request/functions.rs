@@ -2,7 +2,7 @@
 
 use crate::support::setup::Setup;
 use crate::support::verb::skep;
-use crate::support::{Answer, Host, probe};
+use crate::support::{Answer, Host, guest, probe};
 
 const MAY_CALL: &str = "[allow]\nservices = [\"ledger\"]\n";
 /// With more time than the callee has.
@@ -212,7 +212,13 @@ async fn functions_of_services_that_are_not_listed_are_not_called() {
         .and("two", probe("ledger_client"))
         .start()
         .await;
-    assert_eq!(host.get("/two?how=well").await.status(), 502);
+    let answer = host.get("/two?how=well").await;
+    assert_eq!(answer.status(), 502);
+    let detail = host.logged(&answer).await.field("detail");
+    assert!(
+        detail.contains("no service that it may call exports"),
+        "{detail}"
+    );
     let listed = host.admin("/v1/services/two").await.json();
     let why = listed["unbound"][0].as_str().unwrap();
     assert!(
@@ -224,6 +230,41 @@ async fn functions_of_services_that_are_not_listed_are_not_called() {
     // It has a route by default, and no handler behind it.
     let answer = host.get("/ledger").await;
     assert_eq!(answer.status(), 404, "{answer:?}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn no_other_service_is_called_in_the_place_of_one_whose_function_fails() {
+    let host = clients("ledger")
+        .and("other", guest("hello-p3"))
+        .manifest("ledger", "[fallback]\nservice = \"other\"\n")
+        .start()
+        .await;
+    for answer in ask(&host, "how=trap").await {
+        assert_eq!(answer.status(), 502, "{answer:?}");
+    }
+    let asked = host
+        .log
+        .all(|line| line.field("service") == "other" && !line.field("cause").is_empty());
+    assert!(asked.is_empty(), "{asked:#?}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn settings_that_a_component_of_functions_cannot_have_are_refused() {
+    let host = Host::with("ledger", probe("ledger"))
+        .manifest("ledger", "[health]\n")
+        .and("three", probe("ledger_client_p3"))
+        .manifest("three", "[instances]\nconcurrency = 4\n")
+        .start()
+        .await;
+    for (service, words) in [
+        ("ledger", "[health] asks for a path"),
+        ("three", "works on one request at a time"),
+    ] {
+        let error = host.service(service).await.error.unwrap();
+        assert!(error.contains(words), "{error}");
+    }
     host.stop().await;
 }
 
@@ -260,7 +301,7 @@ async fn check_says_what_cannot_be_bound_and_why() {
         1,
         &[
             "two: it imports test:ledger/plain@0.1.0: ledger exports test:ledger/plain@0.2.0, which is not compatible",
-            "imports test:ledger/books@0.1.0#[method]book.pages with a resource in its types",
+            "imports test:ledger/books@0.1.0#book with a resource in its types",
         ],
     );
     setup.deploy("ledger", probe("ledger"));

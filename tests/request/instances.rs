@@ -79,7 +79,7 @@ async fn an_instance_serves_as_many_requests_as_the_manifest_says() {
 async fn an_instance_that_traps_is_replaced() {
     const TRAPS: u32 = 3;
     let host = Host::with("a", probe("trap_at"))
-        .manifest("a", "[instances]\nreuse = 3\n")
+        .manifest("a", "[instances]\nreuse = 3\nstep_down = \"0s\"\n")
         .start()
         .await;
     let mut connection = host.connect().await;
@@ -233,5 +233,49 @@ async fn an_instance_without_work_is_let_go() {
     })
     .await;
     assert_eq!(host.get("/a").await.text(), "1\n");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_whose_instance_fails_has_fresh_ones_for_a_while() {
+    let host = Host::with("a", probe("trap_at"))
+        .manifest("a", "[instances]\nreuse = 1000\nstep_down = \"300ms\"\n")
+        .and("b", probe("trap_at"))
+        .manifest("b", "[instances]\nreuse = 1000\nstep_down = \"0s\"\n")
+        .start()
+        .await;
+    let stepped_down = async || {
+        let listed = host.admin("/v1/services/a").await.json();
+        let metric = host.metric("skep_stepped_down", &[("service", "a")]).await;
+        assert_eq!(listed["stepped_down"] == true, metric == Some(1.0));
+        metric == Some(1.0)
+    };
+    assert!(!stepped_down().await);
+    for (service, expected) in [("a", 1), ("b", 2)] {
+        let mut connection = host.connect().await;
+        let trapped = connection.get(&format!("/{service}?trap=1")).await;
+        assert_eq!(trapped.status(), 502, "{trapped:?}");
+        let answers = [
+            connection.get(&format!("/{service}")).await,
+            connection.get(&format!("/{service}")).await,
+        ];
+        let most = answers.iter().map(served_by).max();
+        assert!(most <= Some(expected), "{service}: {most:?}");
+    }
+    let said = host
+        .log_line("that instances are fresh", |line| {
+            line.says("each request has a fresh instance for now", "a")
+        })
+        .await;
+    assert_eq!(said.field("why"), "guest_trapped");
+    until("instances to be used again", async || {
+        (!stepped_down().await).then_some(())
+    })
+    .await;
+    let mut connection = host.connect().await;
+    let mut most = 0;
+    while most < 2 {
+        most = served_by(&connection.get("/a").await);
+    }
     host.stop().await;
 }

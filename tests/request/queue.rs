@@ -7,7 +7,7 @@ use futures::channel::mpsc;
 use http::Request;
 
 use crate::support::client::{Upload, empty, streamed};
-use crate::support::wait::within;
+use crate::support::wait::{until, within};
 use crate::support::{Answer, Host, guest, probe};
 
 /// Begins a request to `/a` that works for as long as its upload is kept.
@@ -104,5 +104,31 @@ async fn waiting_counts_as_time() {
     assert_eq!(reply.chunk().await.unwrap(), "still here");
     drop(upload);
     assert_eq!(reply.chunk().await, None);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn an_adaptive_limit_begins_low_and_rises_as_answers_come_in_time() {
+    let host = Host::with("a", guest("hello"))
+        .manifest("a", "[limits]\nconcurrency = 50\nadaptive = true\n")
+        .and("b", guest("hello"))
+        .start()
+        .await;
+    let limit = async |service: &str| {
+        let labels = [("service", service)];
+        host.metric("skep_concurrency_limit", &labels)
+            .await
+            .unwrap()
+    };
+    assert!(limit("a").await <= 3.0);
+    assert!((limit("b").await - 64.0).abs() < 0.1);
+    let mut connection = host.connect().await;
+    until("the limit to rise", async || {
+        for _ in 0..20 {
+            assert_eq!(connection.get("/a").await.status(), 200);
+        }
+        (limit("a").await > 10.0).then_some(())
+    })
+    .await;
     host.stop().await;
 }

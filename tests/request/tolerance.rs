@@ -131,7 +131,7 @@ async fn another_answer_takes_the_place_of_one_that_fails() {
 
 #[tokio::test]
 async fn a_request_is_tried_again_if_that_can_do_no_harm() {
-    let reuse = "[instances]\nreuse = 10\n";
+    let reuse = "[instances]\nreuse = 10\nstep_down = \"0s\"\n";
     let host = Host::with("a", probe("trap_at"))
         .manifest("a", &format!("{reuse}[retry]\nbackoff = \"1ms\"\n"))
         .and("b", probe("trap_at"))

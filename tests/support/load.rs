@@ -214,6 +214,27 @@ impl Pressure {
         Self { stopped, thread }
     }
 
+    /// `GET path` on so many connections, on each as soon as the answer to the last is there.
+    pub(crate) fn flood(gateway: SocketAddr, path: &str, connections: usize) -> Self {
+        let stopped = CancellationToken::new();
+        let path = path.to_owned();
+        let ends = stopped.clone();
+        let thread = on_a_thread(async move {
+            let outcomes = Mutex::new(BTreeMap::new());
+            let press = async || {
+                let mut connection = Connection::http1(gateway).await;
+                while let Ok(reply) = connection.open(client::get(&path)).await {
+                    let status = reply.finish().await.status().to_string();
+                    *lock(&outcomes).entry(status).or_default() += 1;
+                }
+            };
+            let all = join_all((0..connections).map(|_| press()));
+            drop(ends.run_until_cancelled(all).await);
+            outcomes.into_inner().unwrap()
+        });
+        Self { stopped, thread }
+    }
+
     /// Hangs up; how often each outcome came: a status, and whether the answer was cut.
     pub(crate) fn stop(self) -> BTreeMap<String, u32> {
         self.stopped.cancel();

@@ -156,7 +156,10 @@ fn check(line: &str) -> anyhow::Result<()> {
         output.status
     );
     ensure!(
-        !line.starts_with("curl") || text.starts_with("HTTP/1.1 20"),
+        !line.starts_with("curl")
+            || ["200", "201"]
+                .iter()
+                .any(|well| text.starts_with(&format!("HTTP/1.1 {well}"))),
         "not answered well: {line}"
     );
     Ok(())

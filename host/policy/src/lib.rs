@@ -3,11 +3,13 @@
 //! Nothing here does I/O, spawns, or reads a clock: time is an argument. So every rule can be tested
 //! exhaustively in milliseconds.
 
+pub mod adaptive;
 pub mod breaker;
 pub mod contract;
 pub mod duration;
 pub mod fit;
 pub mod health;
+pub mod isolation;
 pub mod limits;
 pub mod name;
 pub mod nearest;
@@ -16,4 +18,5 @@ pub mod rate;
 pub mod retry;
 pub mod routes;
 pub mod shares;
+pub mod shed;
 pub mod size;

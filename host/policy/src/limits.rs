@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::shed::{PRIORITY_DEFAULT, PRIORITY_MAX};
 use crate::size::{GIB, KIB, MIB, TIB};
 use crate::{duration, size};
 
@@ -42,6 +43,10 @@ pub struct Limits {
     pub queue: u32,
     /// Bytes of a request's body.
     pub body: u64,
+    /// Whether `concurrency` is only the most, and how many are in flight is found out from how long they take.
+    pub adaptive: bool,
+    /// Who is refused first when the host has more than it can do: the lowest.
+    pub priority: u8,
 }
 
 /// A limit outside its bounds.
@@ -75,6 +80,8 @@ impl Limits {
         concurrency: 64,
         queue: 256,
         body: 10 * MIB,
+        adaptive: false,
+        priority: PRIORITY_DEFAULT,
     };
 
     /// Checks every limit against its bounds.
@@ -95,7 +102,10 @@ impl Limits {
             n.to_string()
         })?;
         within("queue", self.queue, 1, QUEUE_MAX, |n| n.to_string())?;
-        within("body", self.body, 1, BODY_MAX, size::show)
+        within("body", self.body, 1, BODY_MAX, size::show)?;
+        within("priority", self.priority, 0, PRIORITY_MAX, |n| {
+            n.to_string()
+        })
     }
 }
 
@@ -147,6 +157,8 @@ mod tests {
             concurrency: 1,
             queue: 1,
             body: 1,
+            adaptive: false,
+            priority: 0,
         };
         let most = Limits {
             memory: MEMORY_MAX,
@@ -155,6 +167,8 @@ mod tests {
             concurrency: CONCURRENCY_MAX,
             queue: QUEUE_MAX,
             body: BODY_MAX,
+            adaptive: true,
+            priority: PRIORITY_MAX,
         };
         assert_eq!(least.check().and(most.check()), Ok(()));
     }

@@ -41,6 +41,8 @@ struct Summary {
     /// Why the newest candidate was refused.
     error: Option<String>,
     routes: Vec<String>,
+    /// Whether each request has a fresh instance for now, since one that is used again has failed.
+    stepped_down: bool,
     /// `closed`, `open` or `half_open`, if the service has a breaker.
     breaker: Option<skep_policy::breaker::State>,
     in_flight: u32,
@@ -88,6 +90,8 @@ struct Limits {
     concurrency: u32,
     queue: u32,
     body_bytes: u64,
+    adaptive: bool,
+    priority: u8,
 }
 
 #[derive(Debug, Serialize)]
@@ -232,6 +236,7 @@ impl Known<'_> {
                 .service
                 .map(|service| routes(&service.config))
                 .unwrap_or_default(),
+            stepped_down: revision.is_some_and(|revision| revision.instances.is_stepped_down()),
             breaker: self
                 .service
                 .and_then(|service| service.standing.guards.breaker_state()),
@@ -315,6 +320,8 @@ impl Config {
                 concurrency: limits.concurrency,
                 queue: limits.queue,
                 body_bytes: limits.body,
+                adaptive: limits.adaptive,
+                priority: limits.priority,
             },
             env: config.env.keys().cloned().collect(),
             allow: config.allow.clone(),

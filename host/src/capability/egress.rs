@@ -18,6 +18,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use wasmtime::component::Val;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use skep_policy::contract::Unbound;
 use skep_policy::name::ServiceName;
 
 use super::functions::{Import, bind};
@@ -34,6 +35,8 @@ pub(crate) const REQUESTS_PER_REVISION_MAX: usize = 256;
 const _: () = assert!(REQUESTS_PER_REVISION_MAX * 16 <= REQUESTS_MAX);
 /// Requests that one instance may have under way; further ones wait.
 const REQUESTS_PER_INSTANCE_MAX: usize = 64;
+/// Calls of functions that one instance may have under way, waiting ones included; further ones fail.
+const INVOCATIONS_PER_INSTANCE_MAX: usize = 128;
 /// Denials of one instance that reach the log.
 const DENIALS_LOGGED_MAX: u32 = 8;
 /// What a guest may write to a body in one piece: a lane copies and sends a piece without a pause.
@@ -100,6 +103,8 @@ pub(crate) struct Egress {
     config: Arc<ServiceConfig>,
     of_revision: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    /// Of functions of other services.
+    invocations: Arc<Semaphore>,
     /// None while the guest is only tried.
     telephone: Option<Telephone>,
     /// What the guest works on.
@@ -118,6 +123,7 @@ impl Egress {
             config: revision.config.clone(),
             of_revision: revision.outgoing.clone(),
             requests: Arc::new(Semaphore::new(REQUESTS_PER_INSTANCE_MAX)),
+            invocations: Arc::new(Semaphore::new(INVOCATIONS_PER_INSTANCE_MAX)),
             telephone,
             errand: None,
             forgets_errand: false,
@@ -161,6 +167,19 @@ impl Egress {
     {
         self.has_sent = true;
         let config = self.config.clone();
+        if config.allow.services.is_empty() {
+            let wanted = &import.contract.interface;
+            let nobody: Unbound<ServiceName> = Unbound::Nobody {
+                wanted: wanted.clone(),
+            };
+            return Err(Fault::new(Cause::NotReady, nobody));
+        }
+        // Those that wait hold their arguments, too.
+        let Ok(under_way) = self.invocations.clone().try_acquire_owned() else {
+            let detail =
+                format!("{INVOCATIONS_PER_INSTANCE_MAX} calls of functions are under way already");
+            return Err(Fault::new(Cause::GuestOutOfMemory, detail));
+        };
         let permits = [self.requests.clone(), self.of_revision.clone()];
         let not_ready = |why: &dyn std::fmt::Display| Fault::new(Cause::NotReady, why);
         let (telephone, errand) = self.line().ok_or_else(|| not_ready(&NO_ERRAND))?;
@@ -173,6 +192,7 @@ impl Egress {
             RequestOptions::default(),
         );
         Ok(async move {
+            let _under_way = under_way;
             let (response, _sent) = answer
                 .await
                 .map_err(|error| Fault::new(Cause::HostFailed, format!("{error:?}")))?;

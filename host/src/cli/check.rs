@@ -294,7 +294,7 @@ impl Group {
 fn examine(Described { file, config }: Described) -> Result<Sound, String> {
     let examined = component::examine(&config.component);
     let (kind, contracts) = examined.map_err(|error| chain(&error))?;
-    link::fits(kind, &config)?;
+    link::fits(kind, &contracts, &config)?;
     Ok(Sound {
         file,
         config,

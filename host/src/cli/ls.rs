@@ -62,6 +62,7 @@ struct Service {
     revision: Option<u64>,
     digest: Option<String>,
     kind: Option<String>,
+    stepped_down: bool,
     breaker: Option<String>,
     in_flight: u64,
     queued: u64,

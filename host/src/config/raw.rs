@@ -115,6 +115,8 @@ pub(super) struct RawLimits {
     pub(super) concurrency: Option<u32>,
     pub(super) queue: Option<u32>,
     pub(super) body: Option<Size>,
+    pub(super) adaptive: Option<bool>,
+    pub(super) priority: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -122,6 +124,7 @@ pub(super) struct RawLimits {
 pub(super) struct RawInstances {
     pub(super) reuse: Option<u32>,
     pub(super) concurrency: Option<u32>,
+    pub(super) step_down: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,6 +5,7 @@ pub mod tolerance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use skep_policy::limits::Limits;
@@ -60,13 +61,29 @@ impl ServiceConfig {
 }
 
 /// How instances are used; `None` leaves it to the kind of component.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Instances {
     /// Requests that an instance serves in its life.
     pub reuse: Option<u32>,
     /// Requests that an instance serves at once.
     pub concurrency: Option<u32>,
+    /// For how long, the first time, each request has a fresh instance after one that is used again has failed. Zero:
+    /// not at all.
+    pub step_down: Duration,
 }
+
+impl Default for Instances {
+    fn default() -> Self {
+        Self {
+            reuse: None,
+            concurrency: None,
+            step_down: STEP_DOWN_DEFAULT,
+        }
+    }
+}
+
+/// For how long instances are fresh after one that is used again has failed; the first time.
+const STEP_DOWN_DEFAULT: Duration = Duration::from_secs(30);
 
 /// What a service may reach: nothing unless named.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

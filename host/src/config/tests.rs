@@ -134,7 +134,8 @@ fn every_key_of_a_manifest_is_taken() {
         service.instances,
         Instances {
             reuse: Some(128),
-            concurrency: Some(16)
+            concurrency: Some(16),
+            step_down: Duration::from_secs(30),
         }
     );
     assert_eq!(service.env["LITERAL"], "${HOME}");

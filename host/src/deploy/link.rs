@@ -5,7 +5,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 use super::DeployError;
-use super::compile::{ArtifactKind, Compiled};
+use super::compile::{ArtifactKind, Compiled, Contracts};
 use crate::capability::functions;
 use crate::config::ServiceConfig;
 use crate::engine::{Engines, Kind};
@@ -41,10 +41,10 @@ pub(super) fn link(
     let program = Program {
         entry: entry.map_err(refuse)?,
         functions: Functions::of(&compiled.component, contracts).map_err(refuse)?,
-        is_held_up: contracts.has_plain_imports(),
+        calls_functions: contracts.has_calls(),
         instance,
     };
-    fits(compiled.kind, config).map_err(DeployError::Link)?;
+    fits(compiled.kind, contracts, config).map_err(DeployError::Link)?;
     Ok((program, claims))
 }
 
@@ -52,12 +52,29 @@ pub(super) fn link(
 ///
 /// # Errors
 /// A sentence that says why not.
-pub(crate) fn fits(kind: ArtifactKind, config: &ServiceConfig) -> Result<(), String> {
+pub(crate) fn fits(
+    kind: ArtifactKind,
+    contracts: &Contracts,
+    config: &ServiceConfig,
+) -> Result<(), String> {
     let more_than_one = |given: Option<u32>| given.is_some_and(|given| given > 1);
     if kind.engine() == Kind::Sync && more_than_one(config.instances.concurrency) {
         return Err(format!(
             "[instances] concurrency is more than 1, but a {kind} serves one request at a time"
         ));
+    }
+    if contracts.has_calls() && more_than_one(config.instances.concurrency) {
+        return Err(
+            "[instances] concurrency is more than 1, but a component that calls functions of other services works \
+             on one request at a time"
+                .to_owned(),
+        );
+    }
+    if kind == ArtifactKind::Functions && config.tolerance.health.is_some() {
+        return Err(
+            "[health] asks for a path, but the component has functions alone: take it out"
+                .to_owned(),
+        );
     }
     if kind == ArtifactKind::Command && more_than_one(config.instances.reuse) {
         return Err(format!(

@@ -1,10 +1,13 @@
 //! Admission: how many requests a service works on, and how many wait.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use skep_policy::adaptive::Gradient;
+use skep_policy::limits::Limits;
 use tokio::time::{Instant, timeout_at};
 
+use super::random;
 use crate::fault::{Cause, Fault};
 use crate::pool::{Permit, Permits, Stock};
 
@@ -14,6 +17,10 @@ pub struct Gate {
     permits: Arc<Permits>,
     waiting: AtomicU32,
     queue: AtomicU32,
+    /// What the adaptive limit's time is counted from.
+    start: Instant,
+    adaptive: Mutex<Option<Gradient>>,
+    is_adaptive: AtomicBool,
 }
 
 /// The right to be worked on. Held until the guest is done with the request.
@@ -36,13 +43,53 @@ impl Gate {
             permits: Permits::of(&Stock::endless()),
             waiting: AtomicU32::new(0),
             queue: AtomicU32::new(0),
+            start: Instant::now(),
+            adaptive: Mutex::default(),
+            is_adaptive: AtomicBool::new(false),
         }
     }
 
-    /// As many requests at once, and as many waiting. Not to be called by two at a time.
-    pub fn resize(&self, concurrency: u32, queue: u32) {
-        self.queue.store(queue, Relaxed);
-        self.permits.resize(concurrency);
+    /// As many requests at once, and as many waiting, as the limits say.
+    pub fn configure(&self, limits: &Limits) {
+        self.queue.store(limits.queue, Relaxed);
+        let mut adaptive = self.adaptive();
+        self.is_adaptive.store(limits.adaptive, Relaxed);
+        let most = limits.concurrency;
+        if !limits.adaptive {
+            *adaptive = None;
+        } else if adaptive.as_ref().map(Gradient::max) != Some(most) {
+            *adaptive = Some(Gradient::new(most));
+        }
+        self.permits
+            .resize(adaptive.as_ref().map_or(most, Gradient::limit));
+    }
+
+    /// The guest has answered a request that it began to work on at `began`.
+    pub(crate) fn answered(&self, began: Option<Instant>) {
+        let Some(began) = began else { return };
+        let now = self.start.elapsed();
+        let began = began.saturating_duration_since(self.start);
+        let mut adaptive = self.adaptive();
+        if let Some(limit) = adaptive
+            .as_mut()
+            .and_then(|limit| limit.note(began, now, random()))
+        {
+            self.permits.resize(limit);
+        }
+    }
+
+    /// The time, if it is of interest when a guest begins.
+    pub(crate) fn begins(&self) -> Option<Instant> {
+        self.is_adaptive.load(Relaxed).then(Instant::now)
+    }
+
+    /// How many requests there may be at once, if that is found out.
+    pub(crate) fn adaptive_limit(&self) -> Option<u32> {
+        self.adaptive().as_ref().map(Gradient::limit)
+    }
+
+    fn adaptive(&self) -> MutexGuard<'_, Option<Gradient>> {
+        self.adaptive.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A slot that is free now.
@@ -118,7 +165,11 @@ mod tests {
 
     fn gate(concurrency: u32, queue: u32) -> Gate {
         let gate = Gate::new();
-        gate.resize(concurrency, queue);
+        gate.configure(&Limits {
+            concurrency,
+            queue,
+            ..Limits::default()
+        });
         gate
     }
 

@@ -5,6 +5,8 @@
 //! the wall-clock deadline from outside the store, since a computing guest keeps the store from being polled.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use http::{Request, Response};
 use tokio::runtime::Handle;
@@ -99,6 +101,8 @@ pub(crate) async fn call(
     let deadline = task.deadline;
     let (reply, answer) = oneshot::channel();
     let revision = lease.revision.clone();
+    let (began, instances_of) = (task.exchange.started, revision.clone());
+    let limits = &instances_of.config.limits;
     let mut job = Some(Box::new(Job {
         request: task.request,
         reply,
@@ -127,10 +131,40 @@ pub(crate) async fn call(
             }
         }
         Ok(Err(_)) => Err(hold.fault()),
-        Err(_) => Err(Fault::new(
-            Cause::WallDeadline,
-            "[limits] timeout passed before the guest answered",
-        )),
+        Err(_) => {
+            // What a caller in a hurry makes late says nothing of the instance.
+            if !is_much_less(deadline - began, limits.timeout) {
+                step_down(&instances_of, "a guest that did not answer in time");
+            }
+            Err(Fault::new(
+                Cause::WallDeadline,
+                "[limits] timeout passed before the guest answered",
+            ))
+        }
+    }
+}
+
+/// By which factor a caller has to give a service less than it allows itself for what comes of it not to count. Callers
+/// that allow themselves as much have a little less left when they call.
+const MUCH_LESS: u32 = 2;
+
+/// Whether `given` is much less than a service's `own`.
+pub(super) fn is_much_less(given: Duration, own: Duration) -> bool {
+    given * MUCH_LESS < own
+}
+
+/// Has instances of the revision serve one request each for a while, if they served more.
+fn step_down(revision: &Revision, why: &str) {
+    if let Some(time) = revision.instances.failed() {
+        let (service, revision) = (revision.config.name.as_ref(), revision.number);
+        let seconds = time.as_secs();
+        tracing::warn!(
+            service,
+            revision,
+            why,
+            seconds,
+            "each request has a fresh instance for now"
+        );
     }
 }
 
@@ -207,7 +241,6 @@ fn start(
     claim: Claim,
     mut job: Box<Job>,
 ) -> (Claimant, Option<Guest>) {
-    let is_exclusive = revision.instances.are_exclusive();
     let (seat, claimant, queue) = revision.instances.create();
     job.seat = Some(seat);
     let instance = claimant.instance.clone();
@@ -220,6 +253,7 @@ fn start(
         instance: instance.clone(),
         meter: meter.clone(),
         lane: Handle::current(),
+        is_short_of_cpu: AtomicBool::new(false),
         claim,
     };
     let future = Watched::new(Box::pin(life.live(job, queue)));
@@ -228,7 +262,7 @@ fn start(
         of_revision.instances.moves(&busy);
     });
     let guest = Guest { life, instance };
-    if is_exclusive {
+    if claimant.instance.is_exclusive() {
         (claimant, Some(guest))
     } else {
         guest.go();
@@ -249,6 +283,8 @@ struct Life {
     meter: Arc<Meter>,
     /// Where its calls run: not where guests go that compute for long.
     lane: Handle,
+    /// Whether the newest request has much less CPU time than the service allows itself.
+    is_short_of_cpu: AtomicBool,
     // Dropped last: the claim comes back after the store is gone.
     claim: Claim,
 }
@@ -333,7 +369,12 @@ impl Life {
             None => self.meter.grant(limit),
             // It has its allowance already.
             Some(payer) if payer.is(&self.meter) && !alone => {}
-            Some(payer) => self.meter.grant(limit.min(payer.left())),
+            Some(payer) => {
+                let left = payer.left();
+                self.is_short_of_cpu
+                    .store(is_much_less(left, limit), Relaxed);
+                self.meter.grant(limit.min(left));
+            }
         }
     }
 
@@ -341,6 +382,14 @@ impl Life {
     fn fault(&self, error: &wasmtime::Error, state: &State, otherwise: Cause) -> Fault {
         let mut fault = classify(error, state, &self.meter, otherwise);
         fault.unobserved = !state.has_sent();
+        let is_own = match fault.cause {
+            Cause::GuestTrapped | Cause::GuestOutOfMemory => true,
+            Cause::CpuDeadline => !self.is_short_of_cpu.load(Relaxed),
+            _ => false,
+        };
+        if is_own {
+            step_down(&self.revision, fault.cause.as_str());
+        }
         self.instance.ends(fault.clone());
         fault
     }

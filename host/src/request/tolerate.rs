@@ -15,6 +15,7 @@ use self::guards::Passing;
 use super::exchange::{Exchange, Quota};
 use super::headers::{self, FORWARDED_FOR};
 use super::run::Answered;
+use super::run::functions::Invocation;
 use super::visit::Visit;
 use crate::config::service::tolerance::{FallbackAnswer, RateKey, RateLimit, Tolerance};
 use crate::fault::{Blame, Cause, Fault};
@@ -97,6 +98,8 @@ impl<'a> Layer<'a> {
         };
         let fallback = tolerance.fallback.as_ref();
         let fallback = fallback.filter(|fallback| fallback.on.contains(&fault.cause));
+        // Another service need not have the function that is called.
+        let spare = spare.filter(|spare| Invocation::of(spare).is_none());
         match (fallback.map(|fallback| &fallback.answer), spare) {
             (Some(FallbackAnswer::Service(name)), Some(spare)) => {
                 let Some(other) = visit.snapshot.services.get(name) else {
@@ -147,14 +150,15 @@ impl<'a> Layer<'a> {
                 Ok(answered) if answered.response.status().is_server_error() => Outcome::Failure,
                 Ok(_) => Outcome::Success,
                 // The caller gave it less time than the service allows itself.
-                Err(fault) if fault.cause == Cause::CpuDeadline && is_short_of_cpu => {
-                    Outcome::Ignored
-                }
-                Err(fault) if fault.cause == Cause::WallDeadline && visit.is_hurried() => {
-                    Outcome::Ignored
-                }
-                Err(fault) if fault.cause.blame() == Blame::Guest => Outcome::Failure,
-                Err(_) => Outcome::Ignored,
+                Err(fault) => match fault.cause {
+                    Cause::CpuDeadline if is_short_of_cpu => Outcome::Ignored,
+                    Cause::WallDeadline if visit.is_hurried() => Outcome::Ignored,
+                    Cause::CalleeFailed if is_short_of_cpu || visit.is_hurried() => {
+                        Outcome::Ignored
+                    }
+                    cause if cause.blame() == Blame::Guest => Outcome::Failure,
+                    _ => Outcome::Ignored,
+                },
             });
         }
         answered

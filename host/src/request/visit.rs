@@ -10,16 +10,12 @@ use wasmtime_wasi_http::WasiBody;
 use super::call::Errand;
 use super::exchange::Exchange;
 use super::run::meter::Payer;
-use super::run::{self, Answered, Task};
+use super::run::{self, Answered, Task, is_much_less};
 use super::tolerate::{Below, Layer};
 use super::{lease, send};
 use crate::fault::Fault;
 use crate::host::Core;
 use crate::registry::{Service, Snapshot};
-
-/// By which factor a caller has to have less than a service allows itself for its calls not to count. Callers that allow
-/// themselves as much have a little less left when they call.
-const MUCH_LESS: u32 = 2;
 
 /// Who is asked, for what exchange, among which services.
 #[derive(Clone, Copy)]
@@ -86,14 +82,14 @@ impl<'a> Visit<'a> {
     /// Whether whoever asks gave it much less time than the service allows itself: what is late then says nothing of it.
     pub(super) fn is_hurried(self) -> bool {
         let given = self.deadline() - self.exchange.started;
-        given * MUCH_LESS < self.service.config.limits.timeout
+        is_much_less(given, self.service.config.limits.timeout)
     }
 
     /// Whether whoever asks had much less CPU time left than the service allows itself.
     pub(super) fn is_short_of_cpu(self) -> bool {
         let cpu = self.service.config.limits.cpu;
         self.payer
-            .is_some_and(|payer| payer.left() * MUCH_LESS < cpu)
+            .is_some_and(|payer| is_much_less(payer.left(), cpu))
     }
 
     /// Has the service answer.
@@ -129,6 +125,7 @@ impl<'a> Visit<'a> {
             gate.admit(deadline).await?
         };
         exchange.runs_on(&lease.revision);
+        let began = gate.begins();
         let task = Task {
             request,
             exchange: exchange.clone(),
@@ -138,9 +135,11 @@ impl<'a> Visit<'a> {
         };
         let answered = tokio::select! {
             biased;
-            answered = run::call(self.core, &service.standing, (slot, lease), task) => answered?,
+            answered = run::call(self.core, &service.standing, (slot, lease), task) => answered,
             fault = exchange.refused() => return Err(fault),
         };
+        gate.answered(began);
+        let answered = answered?;
         // The guest may make anything of a body that was refused; the caller shall know why. And nothing of the answer
         // is out yet if the guest failed when it had begun with it.
         let failed = exchange.fault().cloned();

@@ -184,59 +184,79 @@ fn states(text: &mut Text, reports: &BTreeMap<String, Report>) {
     }
 }
 
+type Read = fn(&Service) -> f64;
+
+/// Name, help, and where the figure is.
+const GAUGES: [(&str, &str, Read); 8] = [
+    (
+        "skep_revision",
+        "The number of the running revision; 0 if there is none.",
+        |service| {
+            float(
+                service
+                    .revision
+                    .as_ref()
+                    .map_or(0, |revision| revision.number),
+            )
+        },
+    ),
+    (
+        "skep_revision_leases",
+        "Requests on the running revision.",
+        |service| {
+            float(
+                service
+                    .revision
+                    .as_ref()
+                    .map_or(0, |revision| revision.leases()) as u64,
+            )
+        },
+    ),
+    (
+        "skep_requests_admitted",
+        "Requests being worked on.",
+        |service| f64::from(service.standing.gate.load().0),
+    ),
+    (
+        "skep_queue_length",
+        "Requests waiting for a slot.",
+        |service| f64::from(service.standing.gate.load().1),
+    ),
+    (
+        "skep_instance_claims_in_use",
+        "Claims on the service's own share of the instance pool that are held.",
+        |service| f64::from(service.standing.share.held()),
+    ),
+    (
+        "skep_concurrency_limit",
+        "Requests that the service may work on at once; found out where [limits] adaptive is set.",
+        |service| {
+            let found = service.standing.gate.adaptive_limit();
+            f64::from(found.unwrap_or(service.config.limits.concurrency))
+        },
+    ),
+    (
+        "skep_stepped_down",
+        "1 while each request has a fresh instance since one that is used again has failed.",
+        |service| {
+            let revision = service.revision.as_ref();
+            let is_down = revision.is_some_and(|revision| revision.instances.is_stepped_down());
+            f64::from(u8::from(is_down))
+        },
+    ),
+    (
+        "skep_breaker_open",
+        "1 while the service's breaker refuses requests, 0.5 while it lets a few through.",
+        |service| match service.standing.guards.breaker_state() {
+            Some(breaker::State::Open) => 1.0,
+            Some(breaker::State::HalfOpen) => 0.5,
+            Some(breaker::State::Closed) | None => 0.0,
+        },
+    ),
+];
+
 fn gauges(text: &mut Text, services: &[(&str, &Service)]) {
-    type Read = fn(&Service) -> f64;
-    let families: [(&str, &str, Read); 6] = [
-        (
-            "skep_revision",
-            "The number of the running revision; 0 if there is none.",
-            |service| {
-                float(
-                    service
-                        .revision
-                        .as_ref()
-                        .map_or(0, |revision| revision.number),
-                )
-            },
-        ),
-        (
-            "skep_revision_leases",
-            "Requests on the running revision.",
-            |service| {
-                float(
-                    service
-                        .revision
-                        .as_ref()
-                        .map_or(0, |revision| revision.leases()) as u64,
-                )
-            },
-        ),
-        (
-            "skep_requests_admitted",
-            "Requests being worked on.",
-            |service| f64::from(service.standing.gate.load().0),
-        ),
-        (
-            "skep_queue_length",
-            "Requests waiting for a slot.",
-            |service| f64::from(service.standing.gate.load().1),
-        ),
-        (
-            "skep_instance_claims_in_use",
-            "Claims on the service's own share of the instance pool that are held.",
-            |service| f64::from(service.standing.share.held()),
-        ),
-        (
-            "skep_breaker_open",
-            "1 while the service's breaker refuses requests, 0.5 while it lets a few through.",
-            |service| match service.standing.guards.breaker_state() {
-                Some(breaker::State::Open) => 1.0,
-                Some(breaker::State::HalfOpen) => 0.5,
-                Some(breaker::State::Closed) | None => 0.0,
-            },
-        ),
-    ];
-    for (name, help, read) in families {
+    for (name, help, read) in GAUGES {
         let mut family = text.family(name, Kind::Gauge, help);
         for (service, figures) in services {
             family.sample(&[("service", service)], read(figures));

@@ -1,4 +1,4 @@
-//! What is left of each item. Lives in one instance that is used again and again, until there is a database for it.
+//! What is left of each item. Counted in an instance that is used again, and lost with it, until there is a database.
 
 use std::sync::Mutex;
 

@@ -1,4 +1,4 @@
-//! Charges customers, `POST /charge?order=…&cents=…`. How it goes is up to the variable BEHAVIOUR of its manifest: `well`,
+//! Charges customers, `POST /charge?sku=…&count=…`. How it goes is up to the variable BEHAVIOUR of its manifest: `well`,
 //! or for the drill `trap`, `hang` or `slow`.
 
 use std::io::Write as _;

@@ -73,9 +73,15 @@ fn notes(service: &Service) -> Vec<(String, Tone)> {
     let missing = (!service.missing.is_empty()).then_some((missing, Tone::Underway));
     let unbound = service.unbound.iter();
     let unbound = unbound.map(|why| (why.clone(), Tone::Underway));
+    let fresh =
+        "has failed in an instance that is used again: each request has a fresh one for now";
+    let fresh = service
+        .stepped_down
+        .then(|| (fresh.to_owned(), Tone::Underway));
     let error = service.error.as_ref();
     let error = error.map(|error| (format!("error: {error}"), Tone::Bad));
-    missing.into_iter().chain(unbound).chain(error).collect()
+    let lacks = missing.into_iter().chain(unbound);
+    lacks.chain(fresh).chain(error).collect()
 }
 
 fn cells(service: &Service) -> [String; HEADINGS.len()] {

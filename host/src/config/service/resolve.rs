@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use skep_policy::limits::Limits;
 use skep_policy::name::ServiceName;
@@ -19,6 +20,8 @@ use crate::config::raw::{RawAllow, RawInstances, RawLimits, RawRoute, RawService
 const REUSE_MAX: u32 = 1_000_000;
 /// Most requests that one instance may be told to serve at once.
 const INSTANCE_CONCURRENCY_MAX: u32 = 1_024;
+
+const STEP_DOWN_MAX: Duration = Duration::from_secs(3600);
 
 /// Where a component may lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +205,8 @@ fn limits(raw: &RawLimits, scope: &Scope<'_>) -> Result<Limits, ConfigError> {
         concurrency: raw.concurrency.unwrap_or(default.concurrency),
         queue: raw.queue.unwrap_or(default.queue),
         body: raw.body.map_or(default.body, |size| size.0),
+        adaptive: raw.adaptive.unwrap_or(default.adaptive),
+        priority: raw.priority.unwrap_or(default.priority),
     };
     limits
         .check()
@@ -228,9 +233,15 @@ fn instances(raw: &RawInstances, scope: &Scope<'_>) -> Result<Instances, ConfigE
         );
         return Err(scope.error(&["concurrency"], what));
     }
+    let default = Instances::default();
+    let step_down = raw.step_down.map_or(default.step_down, |span| span.0);
+    if step_down > STEP_DOWN_MAX {
+        return Err(scope.error(&["step_down"], "must be at most 1h"));
+    }
     Ok(Instances {
         reuse: raw.reuse,
         concurrency: raw.concurrency,
+        step_down,
     })
 }
 

@@ -5,16 +5,18 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 use skep_policy::contract::{Contract, InterfaceName};
-use wit_component::DecodedWasm;
-use wit_parser::{
-    Function, Handle, InterfaceId, Resolve, Type, TypeDefKind, TypeId, WorldItem, WorldKey,
+use wasmparser::component_types::{
+    ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentFuncType,
+    ComponentInstanceTypeId, ComponentValType,
 };
+use wasmparser::types::{Types, TypesRef};
+use wasmparser::{Parser, PrimitiveValType, ValidPayload, Validator, WasmFeatures};
 
-use super::refused::{Reasons, Refused, shown};
+use super::refused::{Refused, shown};
 
-/// Text of one signature, types of named types included.
+/// Text of one signature, the types in it included.
 const SIGNATURE_BYTES_MAX: usize = 16 << 10;
-/// Text of all signatures of a component.
+/// Text of all that a component shares: names and signatures.
 const CONTRACTS_BYTES_MAX: usize = 32 << 10;
 /// Types within types.
 const DEPTH_MAX: usize = 32;
@@ -29,10 +31,9 @@ pub struct Contracts {
 }
 
 impl Contracts {
-    /// Whether it imports a function whose call holds up all else in an instance.
-    pub(crate) fn has_plain_imports(&self) -> bool {
-        let functions = self.imports.iter().flat_map(|contract| &contract.functions);
-        { functions }.any(|(_, signature)| !is_async(signature))
+    /// Whether it calls functions of other services.
+    pub(crate) fn has_calls(&self) -> bool {
+        self.imports.iter().any(Contract::has_functions)
     }
 }
 
@@ -43,208 +44,243 @@ pub(crate) fn is_async(signature: &str) -> bool {
 
 const ASYNC: &str = "async ";
 
-/// Why a function can't be called from another service.
+/// Why an interface can't be shared between services.
 enum Unfit {
-    /// Something in its types belongs to one instance.
-    Bound(&'static str),
-    /// Its types are too large, or nested too deeply.
-    Large,
+    /// Something in the item's types belongs to one instance.
+    Bound(String, &'static str),
+    /// The item's types are too large, or nested too deeply.
+    Large(String),
+    /// There is too much of all.
+    Much,
 }
 
-/// Reads the interfaces of `component` that are not WASI's.
+/// Reads those of the interfaces, given by their names, that others may provide or use.
 ///
 /// # Errors
 /// [`Refused`] when an import can't be another service's.
-pub(super) fn read(component: &[u8]) -> Result<Contracts, Refused> {
-    let unreadable = |source| Refused::Types { source };
-    let decoded = wit_component::decode(component)
-        .map_err(|error| unreadable(Reasons::new(error.chain().map(ToString::to_string))))?;
-    let DecodedWasm::Component(resolve, world) = decoded else {
-        return Err(unreadable(Reasons::new([
-            "it is a WIT package and has no code".to_owned(),
-        ])));
+pub(super) fn read<'a>(
+    component: &[u8],
+    imports: impl Iterator<Item = &'a str>,
+    exports: impl Iterator<Item = &'a str>,
+) -> Result<Contracts, Refused> {
+    let types = types(component)?;
+    let mut reader = Reader {
+        types: types.as_ref(),
+        left: CONTRACTS_BYTES_MAX,
     };
-    let world = &resolve.worlds[world];
     let mut contracts = Contracts::default();
-    for (name, interface) in own(&resolve, &world.imports) {
-        let contract = contract(&resolve, name.clone(), interface);
+    for import in imports {
+        let item = reader.types.component_item_for_import(import);
+        let contract = reader.contract(import, item.map(|item| item.ty));
+        let named = |item: String| shown(&format!("{import}#{item}"));
         contracts
             .imports
-            .push(contract.map_err(|(function, unfit)| {
-                let import = shown(&format!("{name}#{function}"));
-                match unfit {
-                    Unfit::Bound(what) => Refused::Bound { import, what },
-                    Unfit::Large => Refused::LargeSignature { import },
-                }
+            .extend(contract.map_err(|unfit| match unfit {
+                Unfit::Bound(item, what) => Refused::Bound {
+                    import: named(item),
+                    what,
+                },
+                Unfit::Large(item) => Refused::LargeSignature {
+                    import: named(item),
+                },
+                Unfit::Much => Refused::LargeContracts {
+                    limit: CONTRACTS_BYTES_MAX,
+                },
             })?);
     }
-    for (name, interface) in own(&resolve, &world.exports) {
+    for export in exports {
+        let item = reader.types.component_item_for_export(export);
         // One that can't be called from elsewhere is nobody else's business.
-        contracts
-            .exports
-            .extend(contract(&resolve, name, interface).ok());
-    }
-    let all = contracts.imports.iter().chain(&contracts.exports);
-    let texts = all.flat_map(|contract| &contract.functions);
-    if texts
-        .map(|(name, text)| name.len() + text.len())
-        .sum::<usize>()
-        > CONTRACTS_BYTES_MAX
-    {
-        return Err(Refused::LargeContracts {
-            limit: CONTRACTS_BYTES_MAX,
-        });
+        if let Ok(contract) = reader.contract(export, item.map(|item| item.ty)) {
+            contracts.exports.extend(contract);
+        }
     }
     Ok(contracts)
 }
 
-/// The interfaces among the `items` that are not WASI's.
-fn own<'a>(
-    resolve: &'a Resolve,
-    items: impl IntoIterator<Item = (&'a WorldKey, &'a WorldItem)>,
-) -> impl Iterator<Item = (InterfaceName, InterfaceId)> {
-    items.into_iter().filter_map(|(key, item)| {
-        let WorldItem::Interface { id, .. } = item else {
-            return None;
+/// The types of the component, without a look at its code.
+fn types(component: &[u8]) -> Result<Types, Refused> {
+    let mut validator = Validator::new_with_features(WasmFeatures::all());
+    let mut types = None;
+    for payload in Parser::new(0).parse_all(component) {
+        let payload = payload.map_err(Refused::parsing)?;
+        if let ValidPayload::End(end) = validator.payload(&payload).map_err(Refused::parsing)? {
+            types = Some(end);
+        }
+    }
+    types.ok_or(Refused::Empty)
+}
+
+struct Reader<'a> {
+    types: TypesRef<'a>,
+    /// Bytes of text that there may still be.
+    left: usize,
+}
+
+impl Reader<'_> {
+    /// None if it is no interface.
+    fn contract(
+        &mut self,
+        name: &str,
+        ty: Option<ComponentEntityType>,
+    ) -> Result<Option<Contract>, Unfit> {
+        let interface = InterfaceName::try_from(name);
+        let (Ok(interface), Some(ComponentEntityType::Instance(id))) = (interface, ty) else {
+            return Ok(None);
         };
-        let name = InterfaceName::try_from(resolve.name_world_key(key).as_str());
-        let name = name.ok().filter(|name| !name.path().starts_with("wasi:"))?;
-        Some((name, *id))
-    })
+        let functions = self.functions(name, id)?;
+        Ok(Some(Contract {
+            interface,
+            functions,
+        }))
+    }
+
+    fn functions(
+        &mut self,
+        interface: &str,
+        id: ComponentInstanceTypeId,
+    ) -> Result<BTreeMap<String, String>, Unfit> {
+        let mut functions = BTreeMap::new();
+        let mut left = self.left.checked_sub(interface.len()).ok_or(Unfit::Much)?;
+        for (name, item) in &self.types[id].exports {
+            match item.ty {
+                ComponentEntityType::Func(function) => {
+                    let text = self.signature(name, &self.types[function])?;
+                    let bytes = name.len() + text.len();
+                    left = left.checked_sub(bytes).ok_or(Unfit::Much)?;
+                    functions.insert(name.clone(), text);
+                }
+                ComponentEntityType::Type {
+                    referenced: ComponentAnyTypeId::Resource(_),
+                    ..
+                } => return Err(Unfit::Bound(name.clone(), "a resource")),
+                _ => {}
+            }
+        }
+        self.left = left;
+        Ok(functions)
+    }
+
+    fn signature(&self, name: &str, function: &ComponentFuncType) -> Result<String, Unfit> {
+        let mut text = Text {
+            types: self.types,
+            function: name,
+            text: String::new(),
+            depth: 0,
+        };
+        if function.async_ {
+            text.say(ASYNC)?;
+        }
+        text.say("func(")?;
+        for (index, (name, ty)) in function.params.iter().enumerate() {
+            text.say(if index == 0 { "" } else { ", " })?;
+            text.say(name)?;
+            text.say(": ")?;
+            text.value(ty)?;
+        }
+        text.say(")")?;
+        if let Some(result) = &function.result {
+            text.say(" -> ")?;
+            text.value(result)?;
+        }
+        Ok(text.text)
+    }
 }
 
-fn contract(
-    resolve: &Resolve,
-    interface: InterfaceName,
-    id: InterfaceId,
-) -> Result<Contract, (String, Unfit)> {
-    let mut functions = BTreeMap::new();
-    for (name, function) in &resolve.interfaces[id].functions {
-        let text = signature(resolve, function).map_err(|unfit| (name.clone(), unfit))?;
-        functions.insert(name.clone(), text);
-    }
-    Ok(Contract {
-        interface,
-        functions,
-    })
-}
-
-fn signature(resolve: &Resolve, function: &Function) -> Result<String, Unfit> {
-    let mut text = Text::default();
-    if function.kind.is_async() {
-        text.say(ASYNC)?;
-    }
-    text.say("func(")?;
-    for (index, param) in function.params.iter().enumerate() {
-        text.say(if index == 0 { "" } else { ", " })?;
-        text.say(&param.name)?;
-        text.say(": ")?;
-        text.value(resolve, &param.ty)?;
-    }
-    text.say(")")?;
-    if let Some(result) = &function.result {
-        text.say(" -> ")?;
-        text.value(resolve, result)?;
-    }
-    Ok(text.text)
-}
-
-/// A signature in the making, of bounded size.
-#[derive(Default)]
-struct Text {
+/// A signature in the making, of bounded size. Types are written by structure: a name is no part of them.
+struct Text<'a> {
+    types: TypesRef<'a>,
+    function: &'a str,
     text: String,
     depth: usize,
 }
 
-impl Text {
+impl Text<'_> {
+    fn large(&self) -> Unfit {
+        Unfit::Large(self.function.to_owned())
+    }
+
+    fn bound(&self, what: &'static str) -> Unfit {
+        Unfit::Bound(self.function.to_owned(), what)
+    }
+
     fn say(&mut self, word: impl fmt::Display) -> Result<(), Unfit> {
         // Writing to a string can't fail.
         write!(self.text, "{word}").ok();
         if self.text.len() > SIGNATURE_BYTES_MAX {
-            return Err(Unfit::Large);
+            return Err(self.large());
         }
         Ok(())
     }
 
-    fn value(&mut self, resolve: &Resolve, ty: &Type) -> Result<(), Unfit> {
-        self.say(match ty {
-            Type::Bool => "bool",
-            Type::U8 => "u8",
-            Type::U16 => "u16",
-            Type::U32 => "u32",
-            Type::U64 => "u64",
-            Type::S8 => "s8",
-            Type::S16 => "s16",
-            Type::S32 => "s32",
-            Type::S64 => "s64",
-            Type::F32 => "f32",
-            Type::F64 => "f64",
-            Type::Char => "char",
-            Type::String => "string",
-            Type::ErrorContext => return Err(Unfit::Bound("an error-context")),
-            Type::Id(id) => return self.defined(resolve, *id),
-        })
+    fn value(&mut self, ty: &ComponentValType) -> Result<(), Unfit> {
+        match ty {
+            ComponentValType::Primitive(primitive) => self.primitive(*primitive),
+            ComponentValType::Type(id) => {
+                if self.depth == DEPTH_MAX {
+                    return Err(self.large());
+                }
+                self.depth += 1;
+                let types = self.types;
+                self.defined(&types[*id])?;
+                self.depth -= 1;
+                Ok(())
+            }
+        }
     }
 
-    fn defined(&mut self, resolve: &Resolve, id: TypeId) -> Result<(), Unfit> {
-        if self.depth == DEPTH_MAX {
-            return Err(Unfit::Large);
+    fn primitive(&mut self, primitive: PrimitiveValType) -> Result<(), Unfit> {
+        match primitive {
+            PrimitiveValType::ErrorContext => Err(self.bound("an error-context")),
+            value => self.say(value),
         }
-        self.depth += 1;
-        match &resolve.types[id].kind {
-            // By structure: a name is no part of a type.
-            TypeDefKind::Type(same) => self.value(resolve, same)?,
-            TypeDefKind::Record(record) => {
+    }
+
+    fn defined(&mut self, ty: &ComponentDefinedType) -> Result<(), Unfit> {
+        match ty {
+            ComponentDefinedType::Primitive(primitive) => self.primitive(*primitive),
+            ComponentDefinedType::Record(record) => {
                 let fields = record.fields.iter();
-                let fields = fields.map(|field| (field.name.as_str(), Some(&field.ty)));
-                self.list(resolve, "record", fields)?;
+                self.list("record", fields.map(|(name, ty)| (name.as_str(), Some(ty))))
             }
-            TypeDefKind::Variant(variant) => {
+            ComponentDefinedType::Variant(variant) => {
                 let cases = variant.cases.iter();
-                let cases = cases.map(|case| (case.name.as_str(), case.ty.as_ref()));
-                self.list(resolve, "variant", cases)?;
+                let cases = cases.map(|(name, case)| (name.as_str(), case.ty.as_ref()));
+                self.list("variant", cases)
             }
-            TypeDefKind::Enum(of) => {
-                let cases = of.cases.iter().map(|case| (case.name.as_str(), None));
-                self.list(resolve, "enum", cases)?;
+            ComponentDefinedType::Enum(names) => {
+                self.list("enum", names.iter().map(|name| (name.as_str(), None)))
             }
-            TypeDefKind::Flags(flags) => {
-                let flags = flags.flags.iter().map(|flag| (flag.name.as_str(), None));
-                self.list(resolve, "flags", flags)?;
+            ComponentDefinedType::Flags(names) => {
+                self.list("flags", names.iter().map(|name| (name.as_str(), None)))
             }
-            TypeDefKind::Tuple(tuple) => {
-                let parts = tuple.types.iter().map(|ty| ("", Some(ty)));
-                self.list(resolve, "tuple", parts)?;
+            ComponentDefinedType::Tuple(tuple) => {
+                self.list("tuple", tuple.types.iter().map(|ty| ("", Some(ty))))
             }
-            TypeDefKind::Option(of) => self.list(resolve, "option", [("", Some(of))])?,
-            TypeDefKind::List(of) => self.list(resolve, "list", [("", Some(of))])?,
-            TypeDefKind::FixedLengthList(of, length) => {
-                self.list(resolve, &format!("list{length}"), [("", Some(of))])?;
+            ComponentDefinedType::Option { ty, .. } => self.list("option", [("", Some(ty))]),
+            ComponentDefinedType::List { element, .. } => self.list("list", [("", Some(element))]),
+            ComponentDefinedType::FixedLengthList {
+                element, length, ..
+            } => self.list(&format!("list{length}"), [("", Some(element))]),
+            ComponentDefinedType::Map { key, value, .. } => {
+                self.list("map", [("", Some(key)), ("", Some(value))])
             }
-            TypeDefKind::Map(key, value) => {
-                self.list(resolve, "map", [("", Some(key)), ("", Some(value))])?;
+            ComponentDefinedType::Result { ok, err, .. } => {
+                self.list("result", [("ok", ok.as_ref()), ("err", err.as_ref())])
             }
-            TypeDefKind::Result(result) => {
-                let parts = [("ok", result.ok.as_ref()), ("err", result.err.as_ref())];
-                self.list(resolve, "result", parts)?;
+            ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => {
+                Err(self.bound("a resource"))
             }
-            TypeDefKind::Resource | TypeDefKind::Handle(Handle::Own(_) | Handle::Borrow(_)) => {
-                return Err(Unfit::Bound("a resource"));
-            }
-            TypeDefKind::Future(_) => return Err(Unfit::Bound("a future")),
-            TypeDefKind::Stream(_) => return Err(Unfit::Bound("a stream")),
-            TypeDefKind::Unknown => return Err(Unfit::Bound("an unknown type")),
+            ComponentDefinedType::Future { .. } => Err(self.bound("a future")),
+            ComponentDefinedType::Stream { .. } => Err(self.bound("a stream")),
         }
-        self.depth -= 1;
-        Ok(())
     }
 
     /// A type and its parts, each with a name or a type or both.
     fn list<'a>(
         &mut self,
-        resolve: &Resolve,
         what: &str,
-        parts: impl IntoIterator<Item = (&'a str, Option<&'a Type>)>,
+        parts: impl IntoIterator<Item = (&'a str, Option<&'a ComponentValType>)>,
     ) -> Result<(), Unfit> {
         self.say(what)?;
         for (index, (name, ty)) in parts.into_iter().enumerate() {
@@ -252,7 +288,7 @@ impl Text {
             self.say(name)?;
             if let Some(ty) = ty {
                 self.say(if name.is_empty() { "" } else { ": " })?;
-                self.value(resolve, ty)?;
+                self.value(ty)?;
             }
         }
         self.say(">")
@@ -264,6 +300,7 @@ mod tests {
     use super::super::artifact::ArtifactKind;
     use super::super::fixture::{HANDLER_02, HANDLER_03};
     use super::super::inspect::{Inspected, inspect};
+    use super::*;
 
     /// A component with an empty handler that imports `a:b/c@0.1.0` with a function of this `ty`, after these `types`.
     fn importing(handler: &str, types: &str, ty: &str) -> Vec<u8> {
@@ -337,16 +374,15 @@ mod tests {
         ] {
             let refused = inspect(&importing(HANDLER_03, types, ty)).unwrap_err();
             let said = refused.to_string();
-            assert!(
-                said.contains(&format!("a:b/c@0.1.0#f with {what}")),
-                "{said}"
-            );
+            let item = if types.is_empty() { "f" } else { "r" };
+            let expected = format!("a:b/c@0.1.0#{item} with {what}");
+            assert!(said.contains(&expected), "{said}");
         }
     }
 
     #[test]
     fn signatures_without_bound_are_refused() {
-        for (depth, words) in [(12, "too large"), (29, "can't be read")] {
+        for (depth, words) in [(12, "too large"), (29, "not a valid WebAssembly binary")] {
             // Each type holds the one before twice: the text doubles, the component hardly grows.
             let first = "(type $t0 (tuple u8 u8)) (export \"t0\" (type $e0 (eq $t0)))";
             let mut types = first.to_owned();
@@ -373,5 +409,51 @@ mod tests {
             "{refused}"
         );
         inspect(&importing(HANDLER_02, "", "")).unwrap();
+    }
+
+    #[test]
+    fn an_interface_that_is_imported_and_exported_is_read_on_either_side() {
+        // What stands before a service may offer more of its interface than it asks for itself.
+        let text = "(component
+               (import \"a:b/c@0.1.0\" (instance $in (export \"f\" (func))))
+               (alias export $in \"f\" (func $f))
+               (instance $out (export \"f\" (func $f)) (export \"g\" (func $f)))
+               (export \"a:b/c@0.1.0\" (instance $out)))";
+        let component = wat::parse_str(text).unwrap();
+        let Inspected::Component(ArtifactKind::Functions, contracts) = inspect(&component).unwrap()
+        else {
+            panic!("it has functions");
+        };
+        let names = |contracts: &[Contract]| -> Vec<String> {
+            contracts[0].functions.keys().cloned().collect()
+        };
+        assert_eq!(names(&contracts.imports), ["f"]);
+        assert_eq!(names(&contracts.exports), ["f", "g"]);
+    }
+
+    #[test]
+    fn more_than_is_kept_is_refused_as_an_import_and_ignored_as_an_export() {
+        let long = "x".repeat(100);
+        let names = (0..400).map(|number| format!("a:b/{long}{number}@0.1.0"));
+        let all = |side: &str| -> String {
+            names
+                .clone()
+                .map(|name| side.replace("NAME", &name))
+                .collect()
+        };
+        let imports = all("(import \"NAME\" (instance))");
+        let exports = all("(export \"NAME\" (instance $none))");
+        let component = |imports: &str, exports: &str| {
+            let text = format!(
+                "(component {imports} (instance $none) {exports} (export \"{HANDLER_03}\" (instance $none)))"
+            );
+            wat::parse_str(text).unwrap()
+        };
+        let refused = inspect(&component(&imports, "")).unwrap_err();
+        assert!(
+            refused.to_string().contains("bytes to describe"),
+            "{refused}"
+        );
+        inspect(&component("", &exports)).unwrap();
     }
 }

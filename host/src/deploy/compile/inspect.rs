@@ -194,12 +194,23 @@ fn is_own(name: &str) -> bool {
 }
 
 /// What a component of this kind shares with other services.
-fn shared(bytes: &[u8], surface: &Surface, kind: ArtifactKind) -> Result<Contracts, Refused> {
-    let mut names = surface.imports.iter().chain(&surface.exports);
-    if !names.any(|name| is_own(name)) {
+fn shared<'a>(
+    bytes: &[u8],
+    surface: &'a Surface,
+    kind: ArtifactKind,
+) -> Result<Contracts, Refused> {
+    let own = |names: &'a [String]| names.iter().map(String::as_str).filter(|name| is_own(name));
+    // A command has one request in its life, and that is not a call.
+    let exports = if kind == ArtifactKind::Command {
+        &[]
+    } else {
+        surface.exports.as_slice()
+    };
+    let (imports, exports) = (own(&surface.imports), own(exports));
+    if imports.clone().chain(exports.clone()).next().is_none() {
         return Ok(Contracts::default());
     }
-    let contracts = contracts::read(bytes)?;
+    let contracts = contracts::read(bytes, imports, exports)?;
     let offers_functions = contracts.exports.iter().any(Contract::has_functions);
     if kind == ArtifactKind::Functions && !offers_functions {
         return Err(no_handler(surface));

@@ -117,14 +117,6 @@ pub enum Refused {
         import: String,
     },
 
-    /// Its interfaces can't be made out.
-    #[error("the types of this component can't be read: build it again with current tools")]
-    Types {
-        /// The decoder's reasons, outermost first.
-        #[source]
-        source: Reasons,
-    },
-
     /// An import that only a component in the same instance could satisfy.
     #[error(
         "this component imports {import} with {what} in its types, which belongs to one instance and can't pass \

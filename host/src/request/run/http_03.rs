@@ -17,6 +17,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 use super::functions::{Invocation, Returned};
 use super::http_02::{IDLE_MAX, close};
 use super::instance::Ending;
+use super::meter::Bill;
 use super::queue::Queue;
 use super::state::{self, State};
 use super::{Answer, Job, Life};
@@ -130,11 +131,13 @@ async fn serve(
         reply,
         exchange,
         errand,
-        // What one of several guests in a store has computed is not known: they are granted what the payer has left.
-        payer: _,
+        payer,
         seat,
         guards,
     } = *job;
+    // What one of several guests in a store has computed is not known: they are granted what the payer has left.
+    let payer = payer.filter(|_| life.instance.is_exclusive());
+    let _bill = payer.map(|payer| Bill::begin(payer, &life.meter));
     let number = inside.enter(reply, exchange);
     let task = match (Invocation::of(&request).cloned(), &guest.service) {
         (Some(invocation), _) => {
@@ -150,12 +153,21 @@ async fn serve(
                 )?;
                 access.data_mut().works_on_in(call.task(), errand);
                 wasmtime::error::Ok((func, call))
-            })?;
-            let (func, call) = call;
-            let task = call.task();
-            func.finish_call_concurrent(accessor, call).await?;
-            inside.answer(number, Ok(Returned::answer(results)));
-            task
+            });
+            match call {
+                Ok((func, call)) => {
+                    let task = call.task();
+                    func.finish_call_concurrent(accessor, call).await?;
+                    inside.answer(number, Ok(Returned::answer(results)));
+                    Some(task)
+                }
+                // It has not begun: nobody else inside has to suffer for it.
+                Err(error) => {
+                    let fault = Fault::new(Cause::InvalidResponse, format!("{error:#}"));
+                    inside.answer(number, Err(fault));
+                    None
+                }
+            }
         }
         (None, Some(service)) => {
             let answering = Answering {
@@ -163,12 +175,18 @@ async fn serve(
                 number,
                 errand,
             };
-            answering.handle(accessor, service, request).await?
+            Some(answering.handle(accessor, service, request).await?)
         }
         (None, None) => wasmtime::bail!("the component has no handler for requests"),
     };
     inside.leave(number);
-    accessor.with(|mut access| access.data_mut().has_answered(task));
+    if let Some(task) = task {
+        accessor.with(|mut access| access.data_mut().has_answered(task));
+    }
+    if life.revision.program.calls_functions {
+        // Whoever comes next would wait for a call that the guest makes after its answer.
+        std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+    }
     drop((seat, guards));
     Ok(())
 }

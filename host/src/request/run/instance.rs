@@ -183,6 +183,11 @@ impl Instance {
         )
     }
 
+    /// Whether it serves one request at a time.
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.exclusive
+    }
+
     /// Lets the instance be put down from outside.
     pub(crate) fn started(&self, abort: AbortHandle) {
         let mut load = self.load();

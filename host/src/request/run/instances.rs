@@ -6,6 +6,9 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
+
+use skep_policy::isolation::StepDown;
 
 use super::Job;
 use super::instance::{Claimant, Freed, Instance, Seat, Waiting};
@@ -42,6 +45,18 @@ pub(crate) struct Instances {
     cut: AtomicBool,
     /// Whether the newest instance that went to the busy lane, or that ended there, computed for long.
     heavy: AtomicBool,
+    isolation: Isolation,
+}
+
+/// Whether instances are used again, or fresh for a while since one has failed.
+#[derive(Debug)]
+struct Isolation {
+    start: Instant,
+    /// For how long, the first time.
+    base: Duration,
+    state: Mutex<StepDown>,
+    /// Whether `state` has to be asked.
+    is_down: AtomicBool,
 }
 
 /// Those that may take more requests.
@@ -67,7 +82,7 @@ impl Instances {
             Entry::Http03(_) => HTTP_03_DEFAULT,
             Entry::Http02(_) | Entry::Command(_) | Entry::None => FRESH,
         };
-        let serves_several = program.kind() == Kind::Concurrent && !program.is_held_up;
+        let serves_several = program.kind() == Kind::Concurrent && !program.calls_functions;
         let requests = config.instances.reuse.unwrap_or(defaults.requests);
         let at_once = if serves_several {
             config.instances.concurrency.unwrap_or(defaults.at_once)
@@ -84,12 +99,53 @@ impl Instances {
             freed: Arc::default(),
             cut: AtomicBool::new(false),
             heavy: AtomicBool::new(false),
+            isolation: Isolation::new(config.instances.step_down),
         }
+    }
+
+    /// How the next instance is used.
+    fn reuse_now(&self) -> Reuse {
+        if self.is_stepped_down() {
+            FRESH
+        } else {
+            self.reuse
+        }
+    }
+
+    /// Whether each request has a fresh instance for now, since one that is used again has failed.
+    pub(crate) fn is_stepped_down(&self) -> bool {
+        let isolation = &self.isolation;
+        if !isolation.is_down.load(Relaxed) {
+            return false;
+        }
+        let state = isolation.state();
+        let is_down = state.is_down(isolation.start.elapsed());
+        isolation.is_down.store(is_down, Relaxed);
+        is_down
+    }
+
+    /// A guest trapped or ran out of time: who else is in such an instance, or comes after, would suffer for it. For how
+    /// long instances are fresh now, if they have not been already.
+    pub(crate) fn failed(&self) -> Option<Duration> {
+        let isolation = &self.isolation;
+        if self.reuse.requests == 1 || isolation.base.is_zero() {
+            return None;
+        }
+        let now = isolation.start.elapsed();
+        let mut state = isolation.state();
+        let begins = state.failed(now, isolation.base);
+        isolation.is_down.store(true, Relaxed);
+        let until = state.until();
+        drop(state);
+        begins.then(|| {
+            self.shut_all();
+            until - now
+        })
     }
 
     /// Hands the job to an instance that has room for it, if there is one `within` reach; else the job stays where it is.
     pub(crate) fn offer(&self, job: &mut Option<Box<Job>>, within: Reach) -> Option<Claimant> {
-        if self.reuse.requests == 1 {
+        if self.reuse.requests == 1 || self.is_stepped_down() {
             return None;
         }
         loop {
@@ -134,8 +190,9 @@ impl Instances {
 
     /// A new instance with a seat for its first request, and the queue of those that follow.
     pub(crate) fn create(&self) -> (Seat, Claimant, Queue) {
-        let (seat, claimant, queue) = Instance::create(self.reuse, self.freed.clone());
-        if self.reuse.requests > 1 {
+        let reuse = self.reuse_now();
+        let (seat, claimant, queue) = Instance::create(reuse, self.freed.clone());
+        if reuse.requests > 1 {
             let mut open = self.open();
             if open.retired {
                 claimant.instance.load().closed = true;
@@ -144,11 +201,6 @@ impl Instances {
             }
         }
         (seat, claimant, queue)
-    }
-
-    /// Whether an instance serves one request at a time.
-    pub(crate) fn are_exclusive(&self) -> bool {
-        self.reuse.at_once == 1
     }
 
     /// Takes the instance out of those that may get more requests.
@@ -175,9 +227,13 @@ impl Instances {
 
     /// Ends every instance that has nothing to do and keeps the others from getting more.
     pub(crate) fn retire(&self) {
-        let mut open = self.open();
-        open.retired = true;
-        for instance in open.instances.drain(..) {
+        self.open().retired = true;
+        self.shut_all();
+    }
+
+    /// No instance that there is gets another request.
+    fn shut_all(&self) {
+        for instance in self.open().instances.drain(..) {
             let mut load = instance.load();
             load.closed = true;
             if load.in_flight == 0 {
@@ -220,6 +276,21 @@ impl Instances {
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Isolation {
+    fn new(base: Duration) -> Self {
+        Self {
+            start: Instant::now(),
+            base,
+            state: Mutex::default(),
+            is_down: AtomicBool::new(false),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, StepDown> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

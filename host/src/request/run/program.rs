@@ -16,8 +16,9 @@ pub(crate) struct Program {
     pub(crate) instance: InstancePre<State>,
     pub(crate) entry: Entry,
     pub(crate) functions: Functions,
-    /// Whether a call that it makes of another service's function may hold up all else in an instance.
-    pub(crate) is_held_up: bool,
+    /// Whether it calls functions of other services: a call that fails ends an instance, and a plain one holds up all else
+    /// in it.
+    pub(crate) calls_functions: bool,
 }
 
 /// Where requests enter a component.

@@ -11,6 +11,7 @@ use wasmtime_wasi_http::WasiBody;
 use super::Layer;
 use crate::config::service::tolerance::Retry;
 use crate::fault::{Cause, Fault};
+use crate::request::random;
 use crate::request::run::Answered;
 use crate::request::visit::Visit;
 
@@ -120,12 +121,4 @@ impl Drop for Retrying<'_> {
 
 fn sooner(one: Instant, other: Option<Instant>) -> Instant {
     other.map_or(one, |other| one.min(other))
-}
-
-/// From 0 up to 1.
-#[allow(clippy::cast_precision_loss, reason = "any number in between will do")]
-fn random() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let bits = RandomState::new().hash_one(Instant::now()) >> 11;
-    bits as f64 / (1_u64 << 53) as f64
 }

@@ -14,6 +14,7 @@ fn instances(requests: u32, at_once: u32) -> Instances {
         freed: Arc::default(),
         cut: AtomicBool::new(false),
         heavy: AtomicBool::new(false),
+        isolation: Isolation::new(Duration::from_secs(30)),
     }
 }
 
@@ -201,4 +202,16 @@ fn a_seat_that_is_freed_is_told_to_one_who_waits() {
     drop(seat);
     assert!(freed.now_or_never().is_some());
     assert!(instances.find_seat(Reach::AnyLane).is_some());
+}
+
+#[test]
+fn after_a_failure_each_request_has_an_instance_of_its_own() {
+    let instances = instances(3, 2);
+    let (_seat, held, _queue) = instances.create();
+    assert_eq!(instances.failed(), Some(Duration::from_secs(30)));
+    assert_eq!(instances.failed(), None, "it has begun already");
+    assert!(held.instance.is_closed(), "who is inside may finish");
+    let (_seat, fresh, _queue) = instances.create();
+    assert!(fresh.instance.is_closed() && fresh.instance.is_exclusive());
+    assert!(instances.find_seat(Reach::AnyLane).is_none());
 }

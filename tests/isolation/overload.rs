@@ -1,0 +1,52 @@
+//! More requests than the host can answer: who counts most is answered, and so is the operator.
+
+use crate::support::load::Pressure;
+use crate::support::wait::until;
+use crate::support::{Host, guest};
+
+/// Connections that ask without a pause: far more than what is answered within the delay that a lane may have.
+const CONNECTIONS: usize = 600;
+const ANSWERS: u32 = 20;
+
+#[tokio::test]
+async fn requests_of_low_priority_are_refused_first_and_the_admin_api_answers() {
+    let limits = "[limits]\ntimeout = \"60s\"\nconcurrency = 1000\nqueue = 1000\n";
+    let host = Host::with("batch", guest("hello"))
+        .manifest("batch", &format!("{limits}priority = 1\n"))
+        .and("shop", guest("hello"))
+        .manifest("shop", &format!("{limits}priority = 9\n"))
+        .settings("[log]\nrequests = false\n")
+        .alone()
+        .start()
+        .await;
+    let flood = Pressure::flood(host.gateway, "/batch", CONNECTIONS);
+    host.log_line("that requests are refused", |line| {
+        line.message()
+            .starts_with("a lane has more to do than it can")
+    })
+    .await;
+    let refused = until("a request of low priority to be refused", async || {
+        let answer = host.get("/batch").await;
+        (answer.status() == 503).then_some(answer)
+    })
+    .await;
+    assert!(
+        refused.text().contains("urn:skep:fault:overloaded"),
+        "{refused:?}"
+    );
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    for _ in 0..ANSWERS {
+        assert_eq!(host.get("/shop").await.status(), 200);
+        assert_eq!(host.admin("/healthz").await.status(), 200);
+        assert_eq!(host.admin("/metrics").await.status(), 200);
+    }
+    let outcomes = flood.stop();
+    println!("{outcomes:?}");
+    assert!(outcomes["200"] > 0 && outcomes["503"] > 0, "{outcomes:?}");
+    host.log_line("that all are taken again", |line| {
+        line.message() == "the lane takes all requests again"
+    })
+    .await;
+    assert_eq!(host.get("/batch").await.status(), 200);
+    host.stop().await;
+}
