@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -214,27 +215,6 @@ impl Pressure {
         Self { stopped, thread }
     }
 
-    /// `GET path` on so many connections, on each as soon as the answer to the last is there.
-    pub(crate) fn flood(gateway: SocketAddr, path: &str, connections: usize) -> Self {
-        let stopped = CancellationToken::new();
-        let path = path.to_owned();
-        let ends = stopped.clone();
-        let thread = on_a_thread(async move {
-            let outcomes = Mutex::new(BTreeMap::new());
-            let press = async || {
-                let mut connection = Connection::http1(gateway).await;
-                while let Ok(reply) = connection.open(client::get(&path)).await {
-                    let status = reply.finish().await.status().to_string();
-                    *lock(&outcomes).entry(status).or_default() += 1;
-                }
-            };
-            let all = join_all((0..connections).map(|_| press()));
-            drop(ends.run_until_cancelled(all).await);
-            outcomes.into_inner().unwrap()
-        });
-        Self { stopped, thread }
-    }
-
     /// Hangs up; how often each outcome came: a status, and whether the answer was cut.
     pub(crate) fn stop(self) -> BTreeMap<String, u32> {
         self.stopped.cancel();
@@ -252,6 +232,42 @@ async fn ask(gateway: SocketAddr, path: &str) -> String {
         status.to_string()
     } else {
         format!("{status} cut")
+    }
+}
+
+/// Requests one behind the other on many connections, without waiting for answers, which are read and forgotten: a lane
+/// that is flooded has always something to do, however slow the client is.
+#[derive(Debug)]
+pub(crate) struct Flood {
+    stopped: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl Flood {
+    /// `GET path` on so many connections.
+    pub(crate) fn begin(gateway: SocketAddr, path: &str, connections: usize) -> Self {
+        const REQUESTS_AT_ONCE: usize = 32;
+        let stopped = CancellationToken::new();
+        let requests =
+            format!("GET {path} HTTP/1.1\r\nhost: flood\r\n\r\n").repeat(REQUESTS_AT_ONCE);
+        let ends = stopped.clone();
+        let thread = on_a_thread(async move {
+            let press = async || {
+                let (mut answers, mut sent) = client::connect(gateway).await.into_split();
+                let read = async { tokio::io::copy(&mut answers, &mut tokio::io::sink()).await };
+                let write = async { while sent.write_all(requests.as_bytes()).await.is_ok() {} };
+                futures::join!(read, write)
+            };
+            let all = join_all((0..connections).map(|_| press()));
+            drop(ends.run_until_cancelled(all).await);
+        });
+        Self { stopped, thread }
+    }
+
+    /// Hangs up.
+    pub(crate) fn stop(self) {
+        self.stopped.cancel();
+        self.thread.join().expect("the flood does not panic");
     }
 }
 

@@ -54,8 +54,56 @@ impl Settings {
     }
 }
 
+/// One request's tries so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tries {
+    number: u32,
+    has_share: bool,
+}
+
+impl Default for Tries {
+    /// The first try.
+    fn default() -> Self {
+        Self {
+            number: 1,
+            has_share: false,
+        }
+    }
+}
+
+impl Tries {
+    /// After which pause the request is tried once more; None if not at all. It is not if that is not `worth_it`, if all
+    /// tries have been made, if the pause would take what is `left` of its time, or if one of the budgets is used up:
+    /// `take_share` makes it one of the service's requests that are in further tries, once, and `take_try` takes one of the
+    /// further tries that may come of the request from outside. `random` is from 0 up to 1.
+    pub fn next(
+        &mut self,
+        settings: &Settings,
+        worth_it: bool,
+        left: Duration,
+        random: f64,
+        take_share: impl FnOnce() -> bool,
+        take_try: impl FnOnce(u32) -> bool,
+    ) -> Option<Duration> {
+        let pause = settings.pause(self.number + 1, random);
+        if !worth_it || self.number >= settings.attempts || pause >= left {
+            return None;
+        }
+        self.has_share = self.has_share || take_share();
+        if !self.has_share || !take_try(settings.budget_min) {
+            return None;
+        }
+        self.number += 1;
+        Some(pause)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -74,6 +122,104 @@ mod tests {
         for active in 0..200 {
             let most = (0..).take_while(|retrying| settings.has_budget(active, *retrying));
             assert_eq!(most.count() as u32, (active / 5).max(3), "{active}");
+        }
+    }
+
+    /// A request of the model: when it comes, how long it may take, and which tries of it fail.
+    #[derive(Clone, Debug)]
+    struct Planned {
+        comes: u64,
+        time: u64,
+        tree: usize,
+        fails: Vec<(u64, bool)>,
+    }
+
+    fn planned() -> impl Strategy<Value = Planned> {
+        let tries = proptest::collection::vec((1..50u64, proptest::bool::weighted(0.8)), 12);
+        (0..200u64, 1..300u64, 0..4usize, tries).prop_map(|(comes, time, tree, fails)| Planned {
+            comes,
+            time,
+            tree,
+            fails,
+        })
+    }
+
+    struct Running<'a> {
+        plan: &'a Planned,
+        tries: Tries,
+        made: u32,
+        /// When the try ends that is under way or waited for.
+        ends: u64,
+    }
+
+    proptest! {
+        /// Requests that come, fail and are tried again in any order keep to every bound there is.
+        #[test]
+        fn no_schedule_passes_the_budgets(
+            plans in proptest::collection::vec(planned(), 1..60),
+            attempts in 2..6u32,
+            budget_percent in 1..100u8,
+            budget_min in 1..6u32,
+            random in 0.0..1.0f64,
+        ) {
+            let settings = Settings { attempts, budget_percent, budget_min, ..Settings::default() };
+            let retrying = Cell::new(0_u32);
+            let mut of_tree = [0_u32; 4];
+            let mut running: Vec<Running<'_>> = Vec::new();
+            for now in 0..2_000_u64 {
+                for plan in plans.iter().filter(|plan| plan.comes == now) {
+                    let ends = now + plan.fails[0].0;
+                    running.push(Running { plan, tries: Tries::default(), made: 1, ends });
+                }
+                let active = running.len() as u32;
+                let mut over = Vec::new();
+                for (index, request) in running.iter_mut().enumerate().filter(|(_, r)| r.ends == now) {
+                    let plan = request.plan;
+                    let deadline = plan.comes + plan.time;
+                    let failed = plan.fails[request.made as usize - 1].1;
+                    let taken = Cell::new(of_tree[plan.tree]);
+                    let next = request.tries.next(
+                        &settings,
+                        failed,
+                        Duration::from_millis(deadline.saturating_sub(now)),
+                        random,
+                        || {
+                            let has = settings.has_budget(active, retrying.get());
+                            retrying.set(retrying.get() + u32::from(has));
+                            has
+                        },
+                        |most| {
+                            let may = taken.get() < most;
+                            taken.set(taken.get() + u32::from(may));
+                            may
+                        },
+                    );
+                    of_tree[plan.tree] = taken.get();
+                    match next {
+                        Some(pause) => {
+                            prop_assert!(failed);
+                            let again = now + pause.as_millis() as u64;
+                            prop_assert!(again < deadline);
+                            prop_assert!(pause <= settings.backoff_max);
+                            request.made += 1;
+                            request.ends = again + plan.fails[request.made as usize - 1].0;
+                        }
+                        None => over.push((index, request.tries.has_share)),
+                    }
+                    prop_assert!(request.made <= attempts);
+                }
+                let share = (active * u32::from(budget_percent) / 100).max(budget_min);
+                let holding = running.iter().filter(|request| request.tries.has_share).count() as u32;
+                prop_assert_eq!(holding, retrying.get());
+                // What was taken while more were active is kept.
+                prop_assert!(retrying.get() <= share.max(plans.len() as u32 * u32::from(budget_percent) / 100));
+                for (index, had_share) in over.into_iter().rev() {
+                    running.remove(index);
+                    retrying.set(retrying.get() - u32::from(had_share));
+                }
+                prop_assert!(of_tree.iter().all(|taken| *taken <= budget_min));
+            }
+            prop_assert_eq!(retrying.get(), 0);
         }
     }
 }

@@ -77,8 +77,11 @@ pub(crate) async fn watch(core: Arc<Core>) {
         if least <= DELAY_TARGET && !before.is_any() {
             continue;
         }
-        let mut pressure = before;
-        pressure.note(least, lowest_priority(&core));
+        // Nothing comes in any more, so nothing has to be kept out.
+        let mut pressure = if is_used { before } else { Pressure::default() };
+        if is_used {
+            pressure.note(least, lowest_priority(&core));
+        }
         LANE.with(|lane| lane.pressure.set(pressure));
         match (before.is_any(), pressure.is_any()) {
             (false, true) => {

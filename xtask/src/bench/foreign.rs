@@ -82,14 +82,38 @@ fn componentize(home: &Path) -> anyhow::Result<PathBuf> {
     Ok(component)
 }
 
+/// A worker that calls another by its service binding, at `/hop` so often; None if there is no workerd.
+pub(super) fn workerd_hop(hops: u32) -> anyhow::Result<Option<Make>> {
+    let home = folder().join("npm");
+    if !home.join("node_modules/workerd").exists() {
+        return Ok(None);
+    }
+    let script = format!(
+        "export default {{ async fetch(request, env) {{\n\
+         let text = 'nothing to call\\n';\n\
+         const hops = new URL(request.url).pathname === '/hop' ? {hops} : 0;\n\
+         for (let hop = 0; hop < hops; hop++) text = await (await env.callee.fetch('http://callee/')).text();\n\
+         return new Response(text);\n}} }};\n"
+    );
+    fs::write(home.join("front.js"), script)?;
+    let front = "(name = \"front\", worker = (modules = [(name = \"front.js\", esModule = embed \"front.js\")], \
+                 bindings = [(name = \"callee\", service = \"hello\")], compatibilityDate = \"2026-01-01\")), ";
+    Ok(Some(workerd_of(home, front, "front")))
+}
+
 fn workerd(home: PathBuf) -> Make {
+    workerd_of(home, "", "hello")
+}
+
+/// Serves `service`: `hello`, or one of those that are described.
+fn workerd_of(home: PathBuf, others: &'static str, service: &'static str) -> Make {
     Box::new(move |port| {
         let config = format!(
             "using Workerd = import \"/workerd/workerd.capnp\";\n\
              const config :Workerd.Config = (\n\
-             services = [(name = \"hello\", worker = (serviceWorkerScript = embed \"hello.js\", \
+             services = [{others}(name = \"hello\", worker = (serviceWorkerScript = embed \"hello.js\", \
              compatibilityDate = \"2026-01-01\"))],\n\
-             sockets = [(name = \"http\", address = \"127.0.0.1:{port}\", http = (), service = \"hello\")]);\n"
+             sockets = [(name = \"http\", address = \"127.0.0.1:{port}\", http = (), service = \"{service}\")]);\n"
         );
         fs::write(home.join("workerd.capnp"), config)?;
         let mut command =

@@ -5,7 +5,7 @@ use std::fs;
 use super::contender::{host, native};
 use super::report::Figures;
 use super::server::{Server, free_port};
-use super::{folder, guest, load};
+use super::{folder, foreign, guest, load};
 
 /// The services, each with its component and its manifest. Those in front call another if they are told to.
 const SERVICES: [(&str, &str, &str); 5] = [
@@ -64,6 +64,15 @@ pub(super) fn measure(seconds: u32, rounds: usize, figures: &mut Figures) -> any
         let native_hop = added(&front, "/hello", "/hop", seconds)?;
         figures.add("native hop", "added µs", native_hop);
         drop((front, callee));
+        if let Some(workerd) = foreign::workerd_hop(HOPS_A_REQUEST)? {
+            let mut workerd = Server::start("workerd hop", &*workerd)?;
+            workerd.wait_for("/hop")?;
+            figures.add(
+                "workerd hop",
+                "added µs",
+                added(&workerd, "/", "/hop", seconds)?,
+            );
+        }
         let admin = free_port()?;
         let skep = Server::start("hop", &|port| {
             let mut command = host(&home.join("skep.toml"), port)?;

@@ -143,6 +143,12 @@ const LINES: &[Line] = {
             RatioAtMost("native hop", 0.4),
         ),
         (
+            "a call, reused callee ÷ workerd's service binding",
+            "skep hop, reused",
+            "added µs",
+            RatioAtMost("workerd hop", 1.0),
+        ),
+        (
             "a function's call, reused callee ÷ hop of native hyper",
             "skep function, reused",
             "added µs",

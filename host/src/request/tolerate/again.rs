@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use http::{Request, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
+use skep_policy::retry;
 use tokio::time::{Instant, sleep_until};
 use wasmtime_wasi_http::WasiBody;
 
@@ -53,7 +54,7 @@ impl Tries<'_> {
         let settings = &self.retry.settings;
         let (layer, visit) = (self.layer, self.visit);
         let deadline = sooner(visit.deadline(), self.deadline);
-        let (mut request, mut number) = (first, 1);
+        let (mut request, mut tries) = (first, retry::Tries::default());
         let mut retrying = None;
         loop {
             // What a try leaves behind must not touch the next.
@@ -61,29 +62,33 @@ impl Tries<'_> {
             let of_try = settings.per_try_timeout.map(|limit| Instant::now() + limit);
             let until = of_try.map_or(self.deadline, |until| Some(sooner(until, self.deadline)));
             let answered = layer.guarded(visit.in_turn(&turn), request, until).await;
-            let again = Instant::now() + settings.pause(number + 1, random());
-            let may_go_on = number < settings.attempts
-                && again < deadline
-                && self.is_worth_another(&answered, spare);
-            if may_go_on && retrying.is_none() {
-                retrying = Retrying::begin(layer, self.retry);
-            }
-            let takes_retry = |most| visit.exchange.takes_retry(most);
-            if !may_go_on || retrying.is_none() || !takes_retry(settings.budget_min) {
+            let now = Instant::now();
+            let pause = tries.next(
+                settings,
+                self.is_worth_another(&answered, spare),
+                deadline.saturating_duration_since(now),
+                random(),
+                || {
+                    retrying = Retrying::begin(layer, self.retry);
+                    retrying.is_some()
+                },
+                |most| visit.exchange.takes_retry(most),
+            );
+            let Some(pause) = pause else {
                 if answered.is_ok() {
                     visit.exchange.keep(&turn);
                 }
                 return answered;
-            }
+            };
             if let Ok(answered) = answered {
                 answered.claimant.hang_up();
             }
-            sleep_until(again).await;
+            sleep_until(now + pause).await;
             layer.traffic.tried_again();
             request = request_of(spare);
-            number += 1;
         }
     }
+
     fn is_worth_another(&self, answered: &Result<Answered, Fault>, spare: &Request<()>) -> bool {
         let is_idempotent = self.retry.methods.contains(spare.method().as_str());
         match answered {
