@@ -1,11 +1,13 @@
 //! More requests than the host can answer: who counts most is answered, and so is the operator.
 
+use std::num::NonZero;
+
 use crate::support::load::Flood;
 use crate::support::wait::until;
 use crate::support::{Host, guest};
 
-/// Connections that ask without a pause: a lane that serves each once is far behind.
-const CONNECTIONS: usize = 400;
+/// Connections of a lane that ask without a pause: one that serves each once is far behind.
+const CONNECTIONS: usize = 200;
 const ANSWERS: u32 = 20;
 
 #[tokio::test]
@@ -19,7 +21,10 @@ async fn requests_of_low_priority_are_refused_first_and_the_admin_api_answers() 
         .alone()
         .start()
         .await;
-    let flood = Flood::begin(host.gateway, "/batch", CONNECTIONS);
+    // As many as there are lanes, whose connections are dealt out evenly.
+    let lanes = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let flood = |_| Flood::begin(host.gateway, "/batch", CONNECTIONS);
+    let floods: Vec<_> = (0..lanes).map(flood).collect();
     host.log_line("that requests are refused", |line| {
         line.message()
             .starts_with("a lane has more to do than it can")
@@ -40,7 +45,9 @@ async fn requests_of_low_priority_are_refused_first_and_the_admin_api_answers() 
         assert_eq!(host.admin("/healthz").await.status(), 200);
         assert_eq!(host.admin("/metrics").await.status(), 200);
     }
-    flood.stop();
+    for flood in floods {
+        flood.stop();
+    }
     host.log_line("that all are taken again", |line| {
         line.message() == "the lane takes all requests again"
     })

@@ -14,6 +14,10 @@ const MEASURE_EVERY: Duration = Duration::from_secs(60);
 const JITTER: f64 = 0.15;
 /// How much longer requests may take without a fall of the limit.
 const BUFFER: f64 = 0.25;
+/// Longest time for which few are let in, for a service that is slow or hardly used.
+const MEASURE_MAX: Duration = Duration::from_secs(5);
+/// A service that has been idle for so long is not measured with the first requests of a crowd.
+const IDLE: Duration = Duration::from_secs(1);
 /// How often the limit is looked at.
 const UPDATE_EVERY: Duration = Duration::from_millis(100);
 /// Requests that one look is made of, at most.
@@ -30,6 +34,8 @@ pub struct Gradient {
     phase: Phase,
     /// Requests that began earlier were among others than the limit of now allows.
     since: Duration,
+    /// When the last request was answered.
+    last: Duration,
     sample: Vec<Duration>,
 }
 
@@ -50,6 +56,7 @@ impl Gradient {
             alone: None,
             phase: Phase::Measuring,
             since: Duration::ZERO,
+            last: Duration::ZERO,
             sample: Vec::new(),
         }
     }
@@ -76,6 +83,8 @@ impl Gradient {
     /// A request that the service began to work on at `began` was answered at `now`. Answers the limit if it is another
     /// now. `random` is from 0 up to 1.
     pub fn note(&mut self, began: Duration, now: Duration, random: f64) -> Option<u32> {
+        let was_idle = now > self.last + IDLE;
+        self.last = now;
         if began < self.since {
             return None;
         }
@@ -84,12 +93,17 @@ impl Gradient {
         }
         let before = self.limit();
         match self.phase {
-            Phase::Measuring if self.sample.len() >= MEASURED => {
-                self.alone = Some(self.median());
-                let measure_at = now + MEASURE_EVERY.mul_f64(1.0 + JITTER * random);
+            Phase::Measuring => {
+                if self.sample.len() >= MEASURED || now > self.since + MEASURE_MAX {
+                    self.alone = Some(self.median());
+                    let measure_at = now + later(random);
+                    self.begin(Phase::Steering { measure_at }, now);
+                }
+            }
+            Phase::Steering { measure_at } if now >= measure_at && was_idle => {
+                let measure_at = now + later(random);
                 self.begin(Phase::Steering { measure_at }, now);
             }
-            Phase::Measuring => {}
             Phase::Steering { measure_at } if now >= measure_at => {
                 self.begin(Phase::Measuring, now);
             }
@@ -126,6 +140,11 @@ impl Gradient {
         }
         *self.sample.select_nth_unstable(middle).1
     }
+}
+
+/// When it is measured next.
+fn later(random: f64) -> Duration {
+    MEASURE_EVERY.mul_f64(1.0 + JITTER * random)
 }
 
 #[cfg(test)]
@@ -184,6 +203,20 @@ mod tests {
         assert_eq!(grown, 100);
         assert!(measured_again);
         assert_eq!(gradient.limit(), 100, "and it goes on as before");
+    }
+
+    #[test]
+    fn a_slow_service_is_not_kept_small_for_long_and_an_idle_one_not_when_a_crowd_comes() {
+        let mut gradient = Gradient::new(100);
+        let second = Duration::from_secs(1);
+        for answer in 0..8 {
+            gradient.note(second * answer, second * (answer + 1), 0.0);
+        }
+        assert!(gradient.limit() > MEASURED_AT_ONCE);
+        let limit = gradient.limit();
+        let noon = second * 3600;
+        assert_eq!(gradient.note(noon, noon + second, 0.0), None);
+        assert_eq!(gradient.limit(), limit);
     }
 
     #[test]

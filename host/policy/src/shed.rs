@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The highest priority: its requests are never refused for others.
+/// The highest priority.
 pub const PRIORITY_MAX: u8 = 9;
 /// What a service has that says nothing.
 pub const PRIORITY_DEFAULT: u8 = 5;
@@ -21,11 +21,12 @@ const WHOLE: u16 = 100;
 pub struct Pressure(u16);
 
 impl Pressure {
-    /// Takes in the least delay of a look, where `lowest` is the lowest priority that there is.
-    pub fn note(&mut self, least_delay: Duration, lowest: u8) {
-        let lowest = u16::from(lowest.min(PRIORITY_MAX)) * WHOLE;
+    /// Takes in the least delay of a look, where there are priorities from `lowest` to `highest`. Of the highest nothing is
+    /// refused: it would be in nobody's favour.
+    pub fn note(&mut self, least_delay: Duration, lowest: u8, highest: u8) {
+        let [lowest, highest] = [lowest, highest].map(|priority| u16::from(priority) * WHOLE);
         self.0 = if least_delay > DELAY_TARGET {
-            (self.0.max(lowest) + RISE).min(u16::from(PRIORITY_MAX) * WHOLE)
+            (self.0.max(lowest) + RISE).min(highest)
         } else {
             let rest = self.0.saturating_sub(FALL);
             if rest > lowest { rest } else { 0 }
@@ -55,35 +56,38 @@ mod tests {
     fn the_lowest_priority_that_there_is_goes_first_and_more_of_it_with_every_look() {
         let mut pressure = Pressure::default();
         assert!(!pressure.is_any() && !pressure.sheds(0, 0.0));
-        pressure.note(LATE, 3);
+        pressure.note(LATE, 3, 9);
         assert!(pressure.sheds(3, 0.1) && !pressure.sheds(3, 0.3));
         assert!(!pressure.sheds(4, 0.0));
         for _ in 0..5 {
-            pressure.note(LATE, 3);
+            pressure.note(LATE, 3, 9);
         }
         assert!(pressure.sheds(3, 0.99) && pressure.sheds(4, 0.0) && !pressure.sheds(5, 0.0));
     }
 
     #[test]
-    fn the_highest_priority_is_never_refused() {
-        let mut pressure = Pressure::default();
-        for _ in 0..1_000 {
-            pressure.note(LATE, 0);
+    fn the_highest_priority_that_there_is_is_never_refused() {
+        for highest in 1..=9 {
+            let mut pressure = Pressure::default();
+            for _ in 0..1_000 {
+                pressure.note(LATE, 0, highest);
+            }
+            assert!(pressure.sheds(highest - 1, 0.99) && !pressure.sheds(highest, 0.0));
         }
-        assert!(pressure.sheds(8, 0.99) && !pressure.sheds(9, 0.0));
-        pressure.note(LATE, 9);
-        assert!(!pressure.sheds(9, 0.0));
+        let mut alone = Pressure::default();
+        alone.note(LATE, 5, 5);
+        assert!(!alone.sheds(5, 0.0));
     }
 
     #[test]
     fn what_is_refused_is_taken_again_step_by_step() {
         let mut pressure = Pressure::default();
         for _ in 0..5 {
-            pressure.note(LATE, 5);
+            pressure.note(LATE, 5, 9);
         }
         let mut looks = 0;
         while pressure.is_any() {
-            pressure.note(DELAY_TARGET, 5);
+            pressure.note(DELAY_TARGET, 5, 9);
             looks += 1;
         }
         assert_eq!(looks, 10);
@@ -97,7 +101,7 @@ mod tests {
         ) {
             let mut pressure = Pressure::default();
             for (delay, lowest) in looks {
-                pressure.note(Duration::from_millis(delay), lowest);
+                pressure.note(Duration::from_millis(delay), lowest, 9);
                 let shed: Vec<bool> = (0..=9).map(|priority| pressure.sheds(priority, random)).collect();
                 prop_assert!(shed.is_sorted_by(|one, next| one >= next));
                 prop_assert!(!shed[9]);

@@ -40,7 +40,8 @@ pub(super) fn graph(core: &Core) -> Graph {
     let of = |service: &Service| {
         let made: BTreeMap<_, _> = service.standing.calls.all().into_iter().collect();
         let mut callees = service.config.allow.services.clone();
-        callees.extend(made.keys().cloned());
+        let called = made.iter().filter(|(_, edge)| edge.traffic.begun() > 0);
+        callees.extend(called.map(|(callee, _)| callee.clone()));
         let allowed = &service.config.allow.services;
         let calls = callees.into_iter().map(|callee| {
             let state = match (allowed.contains(&callee), services.contains_key(&callee)) {

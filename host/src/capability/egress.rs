@@ -34,7 +34,7 @@ const REQUESTS_MAX: usize = 16_384;
 pub(crate) const REQUESTS_PER_REVISION_MAX: usize = 256;
 const _: () = assert!(REQUESTS_PER_REVISION_MAX * 16 <= REQUESTS_MAX);
 /// Requests that one instance may have under way; further ones wait.
-const REQUESTS_PER_INSTANCE_MAX: usize = 64;
+pub(crate) const REQUESTS_PER_INSTANCE_MAX: usize = 64;
 /// Calls of functions that one instance may have under way, waiting ones included; further ones fail.
 const INVOCATIONS_PER_INSTANCE_MAX: usize = 128;
 /// Denials of one instance that reach the log.
@@ -116,13 +116,18 @@ pub(crate) struct Egress {
 }
 
 impl Egress {
-    /// The way out of an instance of `revision`.
-    pub(crate) fn new(core: &Core, revision: &Revision, telephone: Option<Telephone>) -> Self {
+    /// The way out of an instance of `revision`, which may have as many `requests` under way at once.
+    pub(crate) fn new(
+        core: &Core,
+        revision: &Revision,
+        telephone: Option<Telephone>,
+        requests: Arc<Semaphore>,
+    ) -> Self {
         Self {
             outside: core.egress.clone(),
             config: revision.config.clone(),
             of_revision: revision.outgoing.clone(),
-            requests: Arc::new(Semaphore::new(REQUESTS_PER_INSTANCE_MAX)),
+            requests,
             invocations: Arc::new(Semaphore::new(INVOCATIONS_PER_INSTANCE_MAX)),
             telephone,
             errand: None,

@@ -58,6 +58,7 @@ impl Errand {
         exchange: &Arc<Exchange>,
         snapshot: &Arc<Snapshot>,
         service: &Arc<Service>,
+        deadline: Instant,
     ) -> Option<Arc<Self>> {
         if service.config.allow.services.is_empty() {
             return None;
@@ -69,7 +70,7 @@ impl Errand {
         Some(Arc::new(Self {
             id: exchange.id.clone(),
             journey,
-            deadline: exchange.deadline(service),
+            deadline,
             exchange: Arc::downgrade(exchange),
             service: service.clone(),
             snapshot: snapshot.clone(),
@@ -231,10 +232,8 @@ impl Call {
         let Some((edge, rules)) = exchange.rules() else {
             return visit.reach(request).await;
         };
-        if let Some(most) = rules.concurrency {
-            exchange.take_place(edge, most)?;
-        }
         let rules = Layer {
+            places: rules.concurrency.map(|most| (edge, most)),
             tolerance: &rules.tolerance,
             guards: &edge.guards,
             traffic: &edge.traffic,

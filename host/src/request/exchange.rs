@@ -187,7 +187,8 @@ impl Exchange {
         if let Some(revision) = turn.revision.get() {
             self.runs_on(revision);
         }
-        if turn.is_turn {
+        // A layer that makes no turns of its own answers in the one that it was given.
+        if turn.is_turn && !std::ptr::eq(self, Arc::as_ptr(turn)) {
             // One of them gives the answer.
             drop(self.kept.set(turn.clone()));
         }
@@ -228,7 +229,8 @@ impl Exchange {
     }
 
     pub(crate) fn quota(&self) -> Option<&Quota> {
-        self.quota.get()
+        let of_turn = || self.kept.get()?.quota();
+        self.quota.get().or_else(of_turn)
     }
 
     /// Further tries that have come of the request from outside.
@@ -379,7 +381,12 @@ impl Exchange {
             fault.cause.blame().as_str(),
             fault.detail.as_str(),
         );
-        match fault.cause.blame() {
+        let blamed = match fault.cause {
+            // There are many of them, just when there is no time to write about each.
+            Cause::Overloaded => Blame::Caller,
+            cause => cause.blame(),
+        };
+        match blamed {
             Blame::Caller if self.log => {
                 tracing::info!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes, cause, blame, detail);
             }

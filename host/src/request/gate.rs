@@ -15,6 +15,9 @@ use crate::pool::{Permit, Permits, Stock};
 #[derive(Debug)]
 pub struct Gate {
     permits: Arc<Permits>,
+    /// Of requests that have no answer yet, where their number is adapted: one that streams its answer says nothing any
+    /// more of how crowded the service is.
+    unanswered: Arc<Permits>,
     waiting: AtomicU32,
     queue: AtomicU32,
     /// What the adaptive limit's time is counted from.
@@ -26,6 +29,13 @@ pub struct Gate {
 /// The right to be worked on. Held until the guest is done with the request.
 #[derive(Debug)]
 pub struct Slot {
+    _permit: Permit,
+}
+
+/// A request's part in what an adaptive limit is found out from. Given back when it is answered.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    began: Instant,
     _permit: Permit,
 }
 
@@ -41,6 +51,7 @@ impl Gate {
     pub fn new() -> Self {
         Self {
             permits: Permits::of(&Stock::endless()),
+            unanswered: Permits::of(&Stock::endless()),
             waiting: AtomicU32::new(0),
             queue: AtomicU32::new(0),
             start: Instant::now(),
@@ -60,27 +71,38 @@ impl Gate {
         } else if adaptive.as_ref().map(Gradient::max) != Some(most) {
             *adaptive = Some(Gradient::new(most));
         }
-        self.permits
-            .resize(adaptive.as_ref().map_or(most, Gradient::limit));
+        self.permits.resize(most);
+        let limit = adaptive.as_ref().map_or(0, Gradient::limit);
+        self.unanswered.resize(limit);
     }
 
-    /// The guest has answered a request that it began to work on at `began`.
-    pub(crate) fn answered(&self, began: Option<Instant>) {
-        let Some(began) = began else { return };
+    /// Waits until the adaptive limit, if there is one, has room for a request.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub(crate) async fn sample(&self, deadline: Instant) -> Result<Option<Sample>, Fault> {
+        if !self.is_adaptive.load(Relaxed) {
+            return Ok(None);
+        }
+        let permit = self.wait_for(&self.unanswered, deadline).await?;
+        Ok(Some(Sample {
+            began: Instant::now(),
+            _permit: permit,
+        }))
+    }
+
+    /// The guest has answered.
+    pub(crate) fn answered(&self, sample: Option<Sample>) {
+        let Some(Sample { began, _permit }) = sample else {
+            return;
+        };
         let now = self.start.elapsed();
         let began = began.saturating_duration_since(self.start);
         let mut adaptive = self.adaptive();
-        if let Some(limit) = adaptive
-            .as_mut()
-            .and_then(|limit| limit.note(began, now, random()))
-        {
-            self.permits.resize(limit);
+        let limit = adaptive.as_mut();
+        if let Some(limit) = limit.and_then(|limit| limit.note(began, now, random())) {
+            self.unanswered.resize(limit);
         }
-    }
-
-    /// The time, if it is of interest when a guest begins.
-    pub(crate) fn begins(&self) -> Option<Instant> {
-        self.is_adaptive.load(Relaxed).then(Instant::now)
     }
 
     /// How many requests there may be at once, if that is found out.
@@ -111,8 +133,13 @@ impl Gate {
     /// # Errors
     /// [`Cause::QueueFull`] at once when too many wait already; [`Cause::WallDeadline`] when the wait was too long.
     pub async fn admit(&self, deadline: Instant) -> Result<Slot, Fault> {
-        if let Some(permit) = self.permits.try_acquire(1) {
-            return Ok(Slot { _permit: permit });
+        let permit = self.wait_for(&self.permits, deadline).await?;
+        Ok(Slot { _permit: permit })
+    }
+
+    async fn wait_for(&self, permits: &Arc<Permits>, deadline: Instant) -> Result<Permit, Fault> {
+        if let Some(permit) = permits.try_acquire(1) {
+            return Ok(permit);
         }
         let Some(_place) = Place::take(&self.waiting, self.queue.load(Relaxed)) else {
             let waiting = self.waiting.load(Relaxed);
@@ -121,8 +148,8 @@ impl Gate {
                 format!("{waiting} requests wait already; [limits] queue allows no more"),
             ));
         };
-        match timeout_at(deadline, self.permits.acquire(1)).await {
-            Ok(Some(permit)) => Ok(Slot { _permit: permit }),
+        match timeout_at(deadline, permits.acquire(1)).await {
+            Ok(Some(permit)) => Ok(permit),
             Ok(None) => Err(Fault::new(
                 Cause::HostFailed,
                 "the gate's semaphore is closed",

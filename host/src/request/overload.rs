@@ -49,7 +49,7 @@ pub(super) fn check(service: &Service) -> Result<(), Fault> {
         }
         let pressure = lane.pressure.get();
         if pressure.is_any() && pressure.sheds(service.config.limits.priority, random()) {
-            let detail = "the host has more to do than it can, and other requests have a higher [limits] priority";
+            let detail = "the host has more to do than it can, and requests of a higher [limits] priority go first";
             return Err(Fault::new(Cause::Overloaded, detail));
         }
         Ok(())
@@ -80,7 +80,8 @@ pub(crate) async fn watch(core: Arc<Core>) {
         // Nothing comes in any more, so nothing has to be kept out.
         let mut pressure = if is_used { before } else { Pressure::default() };
         if is_used {
-            pressure.note(least, lowest_priority(&core));
+            let (lowest, highest) = priorities(&core);
+            pressure.note(least, lowest, highest);
         }
         LANE.with(|lane| lane.pressure.set(pressure));
         match (before.is_any(), pressure.is_any()) {
@@ -97,12 +98,11 @@ pub(crate) async fn watch(core: Arc<Core>) {
     }
 }
 
-/// Of all services that there are.
-fn lowest_priority(core: &Core) -> u8 {
+/// The lowest and the highest of all services that there are.
+fn priorities(core: &Core) -> (u8, u8) {
     let snapshot = core.registry.snapshot();
-    let priorities = snapshot
-        .services
-        .values()
-        .map(|service| service.config.limits.priority);
-    priorities.min().unwrap_or(0)
+    let services = snapshot.services.values();
+    let all = services.map(|service| service.config.limits.priority);
+    let (lowest, highest) = (all.clone().min(), all.max());
+    (lowest.unwrap_or(0), highest.unwrap_or(0))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 use wasmtime::Store;
 use wasmtime::component::ResourceTableError;
@@ -101,7 +101,7 @@ pub(crate) async fn call(
     let deadline = task.deadline;
     let (reply, answer) = oneshot::channel();
     let revision = lease.revision.clone();
-    let (began, instances_of) = (task.exchange.started, revision.clone());
+    let (exchange, instances_of) = (task.exchange.clone(), revision.clone());
     let limits = &instances_of.config.limits;
     let mut job = Some(Box::new(Job {
         request: task.request,
@@ -113,6 +113,7 @@ pub(crate) async fn call(
         guards: (slot, lease),
     }));
     let (claimant, guest) = place(core, standing, revision, &mut job, deadline).await?;
+    let (began, instance) = (Instant::now(), claimant.instance.clone());
     // Dropped after the guest, which is put down with it if need be.
     let hold = Hold(Some(claimant));
     match timeout_at(deadline, Attended { guest, answer }).await {
@@ -133,7 +134,8 @@ pub(crate) async fn call(
         Ok(Err(_)) => Err(hold.fault()),
         Err(_) => {
             // What a caller in a hurry makes late says nothing of the instance.
-            if !is_much_less(deadline - began, limits.timeout) {
+            let is_its_own = !instance.awaits_others() && !exchange.awaits_caller();
+            if is_its_own && !is_much_less(deadline - began, limits.timeout) {
                 step_down(&instances_of, "a guest that did not answer in time");
             }
             Err(Fault::new(
@@ -347,7 +349,7 @@ impl Life {
             &self.core,
             &self.revision,
             &self.meter,
-            Some(telephone),
+            (Some(telephone), self.instance.outgoing.clone()),
             wasi,
         )
     }
@@ -366,7 +368,10 @@ impl Life {
         }
         let limit = self.revision.config.limits.cpu;
         match payer {
-            None => self.meter.grant(limit),
+            None => {
+                self.is_short_of_cpu.store(false, Relaxed);
+                self.meter.grant(limit);
+            }
             // It has its allowance already.
             Some(payer) if payer.is(&self.meter) && !alone => {}
             Some(payer) => {
@@ -403,7 +408,7 @@ pub(crate) fn store(
     core: &Arc<Core>,
     revision: &Arc<Revision>,
     meter: &Arc<Meter>,
-    telephone: Option<Telephone>,
+    (telephone, requests): (Option<Telephone>, Arc<Semaphore>),
     wasi: &mut WasiCtxBuilder,
 ) -> Store<State> {
     let config = &revision.config;
@@ -412,7 +417,7 @@ pub(crate) fn store(
         wasi.env(name, value);
     }
     wasi.stderr(LogStream::new(Stream::Stderr, revision.output.clone()));
-    let egress = Egress::new(core, revision, telephone);
+    let egress = Egress::new(core, revision, telephone, requests);
     let state = State::new(wasi.build(), egress, config.limits.memory, meter.clone());
     state::limited_store(core.engines.engine(revision.program.kind()), state)
 }

@@ -19,6 +19,7 @@ use super::run::functions::Invocation;
 use super::visit::Visit;
 use crate::config::service::tolerance::{FallbackAnswer, RateKey, RateLimit, Tolerance};
 use crate::fault::{Blame, Cause, Fault};
+use crate::telemetry::edges::Edge;
 use crate::telemetry::traffic::Traffic;
 
 pub(crate) use self::guards::Guards;
@@ -33,6 +34,8 @@ pub(super) struct Layer<'a> {
     pub(super) guards: &'a Guards,
     /// The requests that the rules are about.
     pub(super) traffic: &'a Traffic,
+    /// Where the requests are counted, if so many may be under way.
+    pub(super) places: Option<(&'a Edge, u32)>,
     /// Longest time for all tries, if less than the request has left.
     pub(super) timeout: Option<Duration>,
     pub(super) below: Below,
@@ -70,6 +73,7 @@ impl<'a> Layer<'a> {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         let spare = spare(&request);
         let answered = match (&tolerance.retry, &spare) {
+            _ if let Err(full) = self.take_place(exchange) => Err(full),
             (Some(retry), Some(spare)) => {
                 let tries = Tries {
                     layer: self,
@@ -105,7 +109,7 @@ impl<'a> Layer<'a> {
                 let Some(other) = visit.snapshot.services.get(name) else {
                     return Err(fault);
                 };
-                if Instant::now() >= exchange.deadline(other) {
+                if Instant::now() >= visit.of(other).deadline() {
                     return Err(fault);
                 }
                 let turn = exchange.turn(other);
@@ -123,6 +127,14 @@ impl<'a> Layer<'a> {
             }
             _ => Err(fault),
         }
+    }
+
+    /// Takes one of the places for requests that are under way, if they are counted.
+    fn take_place(self, exchange: &Exchange) -> Result<(), Fault> {
+        let Some((edge, most)) = self.places else {
+            return Ok(());
+        };
+        exchange.take_place(edge, most)
     }
 
     /// One try, `until` then, if the breaker lets it through.

@@ -26,6 +26,8 @@ pub(super) struct Visit<'a> {
     pub(super) exchange: &'a Arc<Exchange>,
     /// Whose CPU time this is a part of; None for a request from outside.
     payer: Option<&'a Payer>,
+    /// When this try of it began.
+    began: Instant,
     /// When the time is up that others give it, if that is sooner than the request's own.
     until: Option<Instant>,
 }
@@ -44,6 +46,7 @@ impl<'a> Visit<'a> {
             service,
             exchange,
             payer,
+            began: exchange.started,
             until: None,
         }
     }
@@ -55,6 +58,7 @@ impl<'a> Visit<'a> {
     {
         Visit {
             exchange: turn,
+            began: Instant::now(),
             ..self
         }
     }
@@ -81,7 +85,7 @@ impl<'a> Visit<'a> {
 
     /// Whether whoever asks gave it much less time than the service allows itself: what is late then says nothing of it.
     pub(super) fn is_hurried(self) -> bool {
-        let given = self.deadline() - self.exchange.started;
+        let given = self.deadline() - self.began;
         is_much_less(given, self.service.config.limits.timeout)
     }
 
@@ -100,6 +104,7 @@ impl<'a> Visit<'a> {
         }
         let standing = &self.service.standing;
         let rules = Layer {
+            places: None,
             tolerance,
             guards: &standing.guards,
             traffic: &standing.traffic,
@@ -119,17 +124,16 @@ impl<'a> Visit<'a> {
         lease.revision.program.takes(&request)?;
         let gate = &service.standing.gate;
         // What it waits for could be what waits for it.
-        let slot = if exchange.journey.has_passed(&service.name) {
-            gate.admit_at_once()?
+        let (sample, slot) = if exchange.journey.has_passed(&service.name) {
+            (None, gate.admit_at_once()?)
         } else {
-            gate.admit(deadline).await?
+            (gate.sample(deadline).await?, gate.admit(deadline).await?)
         };
         exchange.runs_on(&lease.revision);
-        let began = gate.begins();
         let task = Task {
             request,
             exchange: exchange.clone(),
-            errand: Errand::of(exchange, self.snapshot, service),
+            errand: Errand::of(exchange, self.snapshot, service, deadline),
             payer: self.payer.cloned(),
             deadline,
         };
@@ -138,8 +142,10 @@ impl<'a> Visit<'a> {
             answered = run::call(self.core, &service.standing, (slot, lease), task) => answered,
             fault = exchange.refused() => return Err(fault),
         };
-        gate.answered(began);
         let answered = answered?;
+        if !exchange.is_check {
+            gate.answered(sample);
+        }
         // The guest may make anything of a body that was refused; the caller shall know why. And nothing of the answer
         // is out yet if the guest failed when it had begun with it.
         let failed = exchange.fault().cloned();

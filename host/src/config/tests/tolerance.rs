@@ -185,5 +185,9 @@ fn rules_for_calls_are_those_of_services_and_two_more() {
             "[allow]\nservices = ['b']\n[callee.b.fallback]\nservice = 'a'",
             "a.toml:5: callee.b.fallback.service: is the service itself: name another",
         ),
+        (
+            "[allow]\nservices = ['b']\n[callee.b.fallback]\nservice = 'b'",
+            "a.toml:5: callee.b.fallback.service: is the service that was called: name another",
+        ),
     ]);
 }

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 
 use super::instances::Reuse;
 use super::lull::Lull;
 use super::queue::{self, Entrance, Queue};
+use crate::capability::egress::REQUESTS_PER_INSTANCE_MAX;
 use crate::fault::{Cause, Fault};
 
 /// The host's handle on one instance, whose task owns the store.
@@ -30,6 +31,8 @@ pub(crate) struct Instance {
     lull: OnceLock<Arc<Lull>>,
     /// Why the instance ended, set before its store is dropped.
     end: OnceLock<Fault>,
+    /// A permit less for each request that the guest has sent and that is not answered.
+    pub(super) outgoing: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -160,6 +163,7 @@ impl Instance {
             freed,
             lull: OnceLock::new(),
             end: OnceLock::new(),
+            outgoing: Arc::new(Semaphore::new(REQUESTS_PER_INSTANCE_MAX)),
         });
         let (seat, claimant) = instance.seat(&mut instance.load());
         (seat, claimant, queue)
@@ -181,6 +185,11 @@ impl Instance {
                 ticket,
             },
         )
+    }
+
+    /// Whether the guest may be waiting for somebody else's answer.
+    pub(super) fn awaits_others(&self) -> bool {
+        self.outgoing.available_permits() < REQUESTS_PER_INSTANCE_MAX
     }
 
     /// Whether it serves one request at a time.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi::WasiCtxBuilder;
 
@@ -26,7 +26,8 @@ pub async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Faul
     let future = {
         let (core, meter) = (core.clone(), meter.clone());
         Box::pin(async move {
-            let mut store = store(&core, &revision, &meter, None, &mut WasiCtxBuilder::new());
+            let nobody = (None, Arc::new(Semaphore::new(0)));
+            let mut store = store(&core, &revision, &meter, nobody, &mut WasiCtxBuilder::new());
             let program = &revision.program.instance;
             let result = program.instantiate_async(&mut store).await.map(drop);
             let result = result.map_err(|error| {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use skep_policy::name::ServiceName;
 use skep_policy::quote::quoted;
 
-use super::{COUNT_MAX, Raw, Tolerance, Within};
+use super::{COUNT_MAX, FallbackAnswer, Raw, Tolerance, Within};
 use crate::config::document::Scope;
 use crate::config::error::ConfigError;
 use crate::config::raw::RawCallee;
@@ -38,7 +38,14 @@ pub(in crate::config::service) fn resolve(
             );
             return Err(scope.error(&[&callee], what));
         };
-        let rules = one(raw, name, &scope.below(&[&callee]))?;
+        let scope = scope.below(&[&callee]);
+        let rules = one(raw, name, &scope)?;
+        let fallback = rules.tolerance.fallback.as_ref();
+        let answer = fallback.map(|fallback| &fallback.answer);
+        if matches!(answer, Some(FallbackAnswer::Service(other)) if other == allowed) {
+            let what = "is the service that was called: name another";
+            return Err(scope.error(&["fallback", "service"], what));
+        }
         Ok((allowed.clone(), rules))
     });
     rules.collect()
