@@ -110,47 +110,46 @@ async fn instances_that_provide_functions_are_used_again_where_the_manifest_says
 
 #[tokio::test]
 async fn a_callee_that_fails_fails_the_call_alone() {
-    for ledger in ["ledger", "ledger_p2"] {
+    let cases = [
+        ("trap", "guest_trapped", ""),
+        ("spin", "cpu_deadline", "cpu = \"100ms\"\ntimeout = \"60s\""),
+        ("sleep", "wall_deadline", "timeout = \"500ms\""),
+    ];
+    let ledgers = ["ledger", "ledger_p2"].into_iter();
+    for (ledger, (how, cause, limits)) in
+        ledgers.flat_map(|ledger| cases.map(|case| (ledger, case)))
+    {
         let host = clients(ledger)
-            .manifest(
-                "ledger",
-                "route = []\n[limits]\ncpu = \"100ms\"\ntimeout = \"500ms\"\n",
-            )
+            .manifest("ledger", &format!("route = []\n[limits]\n{limits}\n"))
             .manifest("two", MAY_CALL_LONG)
             .manifest("three", MAY_CALL_LONG)
             .start()
             .await;
-        for (how, cause) in [
-            ("trap", "guest_trapped"),
-            ("spin", "cpu_deadline"),
-            ("sleep", "wall_deadline"),
-        ] {
-            let answers = ask(&host, &format!("how={how}")).await;
-            for (answer, caller) in answers.iter().zip(["two", "three"]) {
-                assert_eq!(answer.status(), 502, "{ledger} {how}: {answer:?}");
-                assert!(
-                    answer.text().contains("urn:skep:fault:callee_failed"),
-                    "{answer:?}"
-                );
-                let id = answer.header("x-request-id").unwrap();
-                let callee = host
-                    .log_line("the callee's fault", |line| {
-                        line.field("service") == "ledger" && line.field("id") == id
-                    })
-                    .await;
-                assert_eq!(callee.field("cause"), cause, "{}", callee.text());
-                let caller = host
-                    .log_line("the caller's fault", |line| {
-                        line.field("service") == caller && line.field("id") == id
-                    })
-                    .await;
-                let detail = caller.field("detail");
-                assert!(
-                    detail.contains("test:ledger/plain@0.1.0#behave"),
-                    "{detail}"
-                );
-                assert!(detail.contains(cause), "{detail}");
-            }
+        let answers = ask(&host, &format!("how={how}")).await;
+        for (answer, caller) in answers.iter().zip(["two", "three"]) {
+            assert_eq!(answer.status(), 502, "{ledger} {how}: {answer:?}");
+            assert!(
+                answer.text().contains("urn:skep:fault:callee_failed"),
+                "{answer:?}"
+            );
+            let id = answer.header("x-request-id").unwrap();
+            let callee = host
+                .log_line("the callee's fault", |line| {
+                    line.field("service") == "ledger" && line.field("id") == id
+                })
+                .await;
+            assert_eq!(callee.field("cause"), cause, "{}", callee.text());
+            let caller = host
+                .log_line("the caller's fault", |line| {
+                    line.field("service") == caller && line.field("id") == id
+                })
+                .await;
+            let detail = caller.field("detail");
+            assert!(
+                detail.contains("test:ledger/plain@0.1.0#behave"),
+                "{detail}"
+            );
+            assert!(detail.contains(cause), "{detail}");
         }
         for answer in ask(&host, "how=well").await {
             assert_eq!(answer.text(), "well\n");

@@ -29,7 +29,7 @@ fn shop() -> Setup {
 
 #[tokio::test]
 async fn shoppers_notice_nothing_of_a_payment_that_fails_but_orders_that_are_paid_later() {
-    let host = shop().start().await;
+    let host = shop().alone().start().await;
     let drill = Command::new(root().join("examples/shop/drill.sh"))
         .arg(host.path().join("services"))
         .arg(format!("http://{}", host.gateway))
