@@ -1,5 +1,5 @@
 #!/bin/sh
-# Breaks payment in four ways while somebody shops, and shows what shoppers see of it: nothing but orders that are paid later.
+# Breaks payment in three ways while somebody shops, and shows what shoppers see of it: nothing but orders that are paid later.
 #
 #   examples/shop/drill.sh [FOLDER [URL [ADMIN_URL]]]
 #

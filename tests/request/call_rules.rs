@@ -118,7 +118,7 @@ async fn rules_of_a_caller_and_of_its_callee_go_together() {
 async fn a_call_that_finds_no_place_is_answered_by_the_callers_fallback() {
     let rules = "[callee.callee]\nconcurrency = 1\n[callee.callee.fallback]\nservice = \"other\"\n";
     let host = callers(probe("sleep_ms"), "", rules).start().await;
-    let _held = host.begin(&format!("/strict{CALL}%3Fms=60000")).await;
+    let held = host.begin(&format!("/strict{CALL}%3Fms=60000")).await;
     host.works_on("callee", 1).await;
     let answer = host.get(&format!("/strict{CALL}%3Fms=1")).await;
     assert_eq!(
@@ -126,6 +126,7 @@ async fn a_call_that_finds_no_place_is_answered_by_the_callers_fallback() {
         "Hello from hello revision 1: GET /?ms=1\n",
         "{answer:?}"
     );
+    drop(held);
     host.stop().await;
 }
 

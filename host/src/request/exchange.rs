@@ -182,11 +182,15 @@ impl Exchange {
         self.sent().status.is_some()
     }
 
-    /// The request is answered as in this turn of it.
-    pub(crate) fn keep(&self, turn: &Arc<Self>) {
+    /// The request was tried as in this turn of it, whatever came of that.
+    pub(crate) fn tried_as(&self, turn: &Self) {
         if let Some(revision) = turn.revision.get() {
             self.runs_on(revision);
         }
+    }
+
+    /// The request is answered as in this turn of it.
+    pub(crate) fn keep(&self, turn: &Arc<Self>) {
         // A layer that makes no turns of its own answers in the one that it was given.
         if turn.is_turn && !std::ptr::eq(self, Arc::as_ptr(turn)) {
             // One of them gives the answer.

@@ -140,7 +140,7 @@ pub(crate) async fn call(
             }
             Err(Fault::new(
                 Cause::WallDeadline,
-                "[limits] timeout passed before the guest answered",
+                "[limits] timeout, or what its caller gave it, passed before the guest answered",
             ))
         }
     }

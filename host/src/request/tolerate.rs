@@ -90,6 +90,7 @@ impl<'a> Layer<'a> {
                     _ => exchange.clone(),
                 };
                 let answered = self.guarded(visit.in_turn(&turn), request, deadline).await;
+                exchange.tried_as(&turn);
                 if answered.is_ok() {
                     exchange.keep(&turn);
                 }

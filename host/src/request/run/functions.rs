@@ -13,7 +13,7 @@ use super::state::State;
 use crate::deploy::compile::Contracts;
 
 /// Where in a component the functions are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Functions(HashMap<String, HashMap<String, Exported>>);
 
 #[derive(Debug)]

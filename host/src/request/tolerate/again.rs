@@ -62,6 +62,7 @@ impl Tries<'_> {
             let of_try = settings.per_try_timeout.map(|limit| Instant::now() + limit);
             let until = of_try.map_or(self.deadline, |until| Some(sooner(until, self.deadline)));
             let answered = layer.guarded(visit.in_turn(&turn), request, until).await;
+            visit.exchange.tried_as(&turn);
             let now = Instant::now();
             let pause = tries.next(
                 settings,
