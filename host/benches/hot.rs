@@ -17,10 +17,12 @@ use skep::config::{Overrides, host};
 use skep::deploy::Deployer;
 use skep::deploy::arrive::{Intake, Pace, Watch};
 use skep::deploy::compile::{CacheDir, Compiler, Launch};
+use skep::deploy::order::Orders;
 use skep::host::{Core, Gateway, busy_runtime};
 use skep::registry::Revision;
 use skep::request::gate::Gate;
 use skep::request::run::probe;
+use skep::state::State;
 use skep_policy::limits::Limits;
 use skep_policy::name::ServiceName;
 use skep_policy::routes::{RouteSpec, RouteTable};
@@ -111,6 +113,7 @@ impl Host {
         std::fs::write(home.join("reused.toml"), "[instances]\nreuse = 100000\n")?;
         let overrides = Overrides {
             listen: vec![([127, 0, 0, 1], 0).into()],
+            state: Some(home.join(".state")),
             ..Overrides::default()
         };
         let (config, _) = host::load(Some(&home), overrides)?;
@@ -120,11 +123,13 @@ impl Host {
             .build()?;
         let busy = busy_runtime(1)?;
         let (first_scan, mut scanned) = watch::channel(false);
+        let state = Arc::new(State::open(&config.state)?);
         let core = Core::new(
             config,
             control.handle().clone(),
             busy.handle().clone(),
             scanned.clone(),
+            state,
         )?;
         let compiler = Compiler::new(
             CacheDir::open(&core.config.cache)?,
@@ -132,9 +137,10 @@ impl Host {
             core.engines.clone(),
             Launch::new(env!("CARGO_BIN_EXE_skep"), ["compile-child"]),
         )?;
-        let (watch, batches) = Watch::start(Intake::of(&core.config), Pace::default())?;
+        let (watch, batches) = Watch::start(Intake::of(&core.config), Pace::default(), Vec::new())?;
         let deployer = Deployer::new(core.clone(), compiler);
-        drop(control.spawn(deployer.run(batches, first_scan)));
+        let (_, orders) = Orders::channel();
+        drop(control.spawn(deployer.run(batches, orders, first_scan)));
         let gateway = control.block_on(async {
             let gateway = Gateway::open(core.clone(), 1).await?;
             scanned.wait_for(|done| *done).await?;

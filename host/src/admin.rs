@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use crate::deploy::order::Orders;
 use crate::host::{Core, Gateway};
 use crate::telemetry;
 use crate::telemetry::log::Dropped;
@@ -56,6 +57,7 @@ struct Api {
     core: Arc<Core>,
     gateway: Arc<Gateway>,
     log: Dropped,
+    orders: Orders,
     started: SystemTime,
     /// Only names of this machine are taken for the API's own: pages of other sites in a local browser have others.
     loopback: bool,
@@ -77,6 +79,7 @@ impl Admin {
         core: Arc<Core>,
         gateway: Arc<Gateway>,
         log: Dropped,
+        orders: Orders,
     ) -> anyhow::Result<Self> {
         let address = core.config.admin;
         let listener = TcpListener::bind(address).await.with_context(|| {
@@ -87,6 +90,7 @@ impl Admin {
             core,
             gateway,
             log,
+            orders,
             started: SystemTime::now(),
             loopback: address.ip().is_loopback(),
         };

@@ -66,7 +66,20 @@ impl serde::Serialize for Cause {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Cause {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        let unknown = || serde::de::Error::custom(format!("{name:?} is no fault"));
+        Self::named(&name).ok_or_else(unknown)
+    }
+}
+
 impl Cause {
+    /// The cause that [`Cause::as_str`] gives this name, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == name)
+    }
+
     /// Every cause, in the order of a request's way.
     pub const ALL: [Self; 25] = [
         Self::MalformedRequest,

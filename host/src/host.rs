@@ -18,6 +18,7 @@ use crate::engine::{Engines, PROBES_MAX};
 use crate::registry::Registry;
 use crate::request::accept::{Acceptor, Lane};
 use crate::request::{health, overload};
+use crate::state::State;
 use crate::telemetry::traffic::HostTraffic;
 
 /// How far behind all other threads the busy lane's are scheduled.
@@ -37,6 +38,8 @@ pub struct Core {
     pub registry: Registry,
     /// What operators are told.
     pub board: Board,
+    /// What must survive a restart.
+    pub state: Arc<State>,
     /// Turns true when everything that was there at the start has been deployed or refused.
     pub first_scan: watch::Receiver<bool>,
     /// Cancelled when the host begins to stop.
@@ -104,6 +107,7 @@ impl Core {
         control: Handle,
         busy_lane: Handle,
         first_scan: watch::Receiver<bool>,
+        state: Arc<State>,
     ) -> anyhow::Result<Arc<Self>> {
         let engines = Engines::new(&config.pool)
             .map_err(anyhow::Error::from)
@@ -112,6 +116,7 @@ impl Core {
             registry: Registry::new(config.pool.instances),
             engines: Arc::new(engines),
             board: Board::default(),
+            state,
             first_scan,
             draining: CancellationToken::new(),
             traffic: Arc::default(),

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use skep_policy::fit::Misfit;
 use skep_policy::name::ServiceName;
+use skep_policy::rollout::Split;
 use skep_policy::routes::RouteTable;
-use skep_policy::shares::{self, Ask, TooManyServices};
+use skep_policy::shares::{self, Ask, Division};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -18,13 +19,16 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::capability::egress::REQUESTS_PER_REVISION_MAX;
 use crate::capability::output::LineBudget;
 use crate::config::ServiceConfig;
+use crate::config::service::rollout::Sticky;
 use crate::deploy::compile::Contracts;
 use crate::pool::{Permits, Share, Stock};
 use crate::request::gate::Gate;
 use crate::request::run::instances::Instances;
 use crate::request::run::program::Program;
 use crate::request::tolerate::Guards;
+use crate::state::Origin;
 use crate::telemetry::edges::Edges;
+use crate::telemetry::tally::{Tally, Usage};
 use crate::telemetry::traffic::Traffic;
 
 /// A named unit of work as one snapshot sees it.
@@ -36,6 +40,10 @@ pub struct Service {
     pub config: Arc<ServiceConfig>,
     /// What answers. None until the first revision is ready.
     pub revision: Option<Arc<Revision>>,
+    /// What may answer in its place, for now.
+    pub(crate) trial: Option<Arc<Trial>>,
+    /// Where it is counted how the revision does, while it is compared with another.
+    pub(crate) tally: Option<Arc<Tally>>,
     /// What lives longer than revisions.
     pub(crate) standing: Arc<Standing>,
 }
@@ -51,6 +59,23 @@ pub(crate) struct Standing {
     pub(crate) guards: Guards,
 }
 
+/// A candidate that gets a part of a service's requests until it is promoted or aborted.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    /// The same service as the candidate answers for it: chosen once for a request, which then knows nothing of it.
+    pub(crate) candidate: Arc<Service>,
+    pub(crate) settings: TrialSettings,
+}
+
+/// Which requests a candidate gets, and where it is counted how the two revisions do.
+#[derive(Debug, Clone)]
+pub(crate) struct TrialSettings {
+    pub(crate) split: Split,
+    pub(crate) sticky: Sticky,
+    pub(crate) running: Arc<Tally>,
+    pub(crate) candidate: Arc<Tally>,
+}
+
 /// An artifact and its resolved configuration; immutable.
 #[derive(Debug)]
 pub struct Revision {
@@ -60,16 +85,21 @@ pub struct Revision {
     pub digest: String,
     /// What the manifest said.
     pub config: Arc<ServiceConfig>,
-    pub(crate) program: Program,
+    /// Who brought it, and from where.
+    pub origin: Origin,
+    pub(crate) program: Arc<Program>,
     /// What it shares with other services beside HTTP.
     pub(crate) contracts: Contracts,
     /// Claims on the instance pool that one instance takes.
     pub(crate) claims: u32,
     pub(crate) instances: Instances,
     pub(crate) output: Arc<LineBudget>,
+    /// What its instances have used.
+    pub(crate) usage: Usage,
     /// Outgoing requests of all instances.
     pub(crate) outgoing: Arc<Semaphore>,
     leases: TaskTracker,
+    lives: TaskTracker,
 }
 
 /// Keeps a revision from being retired while a request is under way.
@@ -79,28 +109,56 @@ pub(crate) struct Lease {
     _held: TaskTrackerToken,
 }
 
+/// What tells one revision from another.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) number: u64,
+    pub(crate) digest: String,
+    pub(crate) config: Arc<ServiceConfig>,
+    pub(crate) origin: Origin,
+}
+
 impl Revision {
     pub(crate) fn new(
-        number: u64,
-        digest: String,
-        config: Arc<ServiceConfig>,
-        (program, contracts): (Program, Contracts),
+        identity: Identity,
+        (program, contracts): (Arc<Program>, Contracts),
         claims: u32,
     ) -> Self {
+        let Identity {
+            number,
+            digest,
+            config,
+            origin,
+        } = identity;
         let output = LineBudget::new(config.name.as_ref(), number);
         let instances = Instances::new(&config, &program);
         Self {
             number,
             digest,
             config,
+            origin,
             program,
             contracts,
             claims,
             instances,
             output,
+            usage: Usage::default(),
             outgoing: Arc::new(Semaphore::new(REQUESTS_PER_REVISION_MAX)),
             leases: TaskTracker::new(),
+            lives: TaskTracker::new(),
         }
+    }
+
+    /// The same, to answer once more after it was retired.
+    pub(crate) fn again(&self) -> Self {
+        let identity = Identity {
+            number: self.number,
+            digest: self.digest.clone(),
+            config: self.config.clone(),
+            origin: self.origin.clone(),
+        };
+        let linked = (self.program.clone(), self.contracts.clone());
+        Self::new(identity, linked, self.claims)
     }
 
     pub(crate) fn lease(self: &Arc<Self>) -> Lease {
@@ -119,6 +177,17 @@ impl Revision {
     pub(crate) async fn drained(&self) {
         self.leases.close();
         self.leases.wait().await;
+    }
+
+    /// For as long as an instance lives.
+    pub(crate) fn alive(&self) -> TaskTrackerToken {
+        self.lives.token()
+    }
+
+    /// Waits until no instance of this revision is left. Only for one that is drained.
+    pub(crate) async fn gone(&self) {
+        self.lives.close();
+        self.lives.wait().await;
     }
 }
 
@@ -143,6 +212,21 @@ impl Snapshot {
         };
         let needed = service.config.depends_on().into_iter();
         needed.filter(move |name| !is_there(name))
+    }
+}
+
+/// A snapshot that may be published.
+#[derive(Debug)]
+pub struct Plan {
+    before: Arc<Snapshot>,
+    after: Arc<Snapshot>,
+    shares: Division,
+}
+
+impl Plan {
+    /// What would be published.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.after
     }
 }
 
@@ -194,17 +278,16 @@ impl Registry {
         })
     }
 
-    /// Publishes what `change` makes of the services: all of it at once, or nothing.
+    /// Finds out what `change` makes of the services. Nothing is changed yet.
     ///
     /// # Errors
     /// When the routes or the pool don't allow it.
-    pub fn publish(
+    pub fn plan(
         &self,
         change: impl FnOnce(&mut BTreeMap<ServiceName, Arc<Service>>),
-    ) -> Result<Arc<Snapshot>, Misfit> {
-        let _one_at_a_time = self.publishing();
-        let before = self.current.load().services.clone();
-        let mut services = before.clone();
+    ) -> Result<Plan, Misfit> {
+        let before = self.current.load_full();
+        let mut services = before.services.clone();
         change(&mut services);
         let routes = RouteTable::build(services.values().flat_map(|service| {
             service
@@ -213,15 +296,51 @@ impl Registry {
                 .iter()
                 .map(|route| (route.clone(), service.name.clone(), service.clone()))
         }))?;
-        self.divide_pool(&services)?;
-        for (name, service) in &before {
-            if !services.contains_key(name) {
+        let asks: Vec<Ask> = services.values().map(|service| service.ask()).collect();
+        let shares = shares::divide(self.pool_instances, &asks)?;
+        Ok(Plan {
+            before,
+            after: Arc::new(Snapshot { routes, services }),
+            shares,
+        })
+    }
+
+    /// Publishes a plan: all of it at once. False if something else was published since it was made: nothing is changed
+    /// then.
+    #[must_use]
+    pub fn adopt(&self, plan: Plan) -> bool {
+        let _one_at_a_time = self.publishing();
+        let Plan {
+            before,
+            after,
+            shares,
+        } = plan;
+        if !Arc::ptr_eq(&self.current.load(), &before) {
+            return false;
+        }
+        self.divide_pool(&after.services, &shares);
+        for (name, service) in &before.services {
+            if !after.services.contains_key(name) {
                 service.keep_for_the_rest();
             }
         }
-        let snapshot = Arc::new(Snapshot { routes, services });
-        self.current.store(snapshot.clone());
-        Ok(snapshot)
+        self.current.store(after);
+        true
+    }
+
+    /// Publishes what `change` makes of the services: all of it at once, or nothing.
+    ///
+    /// # Errors
+    /// When the routes or the pool don't allow it.
+    pub fn publish(
+        &self,
+        change: impl Fn(&mut BTreeMap<ServiceName, Arc<Service>>),
+    ) -> Result<(), Misfit> {
+        loop {
+            if self.adopt(self.plan(&change)?) {
+                return Ok(());
+            }
+        }
     }
 
     fn publishing(&self) -> MutexGuard<'_, ()> {
@@ -230,12 +349,7 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn divide_pool(
-        &self,
-        services: &BTreeMap<ServiceName, Arc<Service>>,
-    ) -> Result<(), TooManyServices> {
-        let asks: Vec<Ask> = services.values().map(|service| service.ask()).collect();
-        let shares = shares::divide(self.pool_instances, &asks)?;
+    fn divide_pool(&self, services: &BTreeMap<ServiceName, Arc<Service>>, shares: &Division) {
         for (service, reserved) in services.values().zip(&shares.reserved) {
             service.standing.share.resize(*reserved);
             service.standing.guards.configure(&service.config.tolerance);
@@ -250,14 +364,62 @@ impl Registry {
             }
         }
         self.common.resize(shares.common);
-        Ok(())
     }
 }
 
 impl Service {
+    /// One whose only revision this is.
+    pub(crate) fn running(revision: &Arc<Revision>, standing: Arc<Standing>) -> Self {
+        Self {
+            name: revision.config.name.clone(),
+            config: revision.config.clone(),
+            revision: Some(revision.clone()),
+            trial: None,
+            tally: None,
+            standing,
+        }
+    }
+
+    /// The same with a candidate beside the running revision.
+    pub(crate) fn with_trial(&self, candidate: &Arc<Revision>, settings: &TrialSettings) -> Self {
+        let other = Self {
+            tally: Some(settings.candidate.clone()),
+            ..Self::running(candidate, self.standing.clone())
+        };
+        let trial = Trial {
+            candidate: Arc::new(other),
+            settings: settings.clone(),
+        };
+        Self {
+            trial: Some(Arc::new(trial)),
+            tally: Some(settings.running.clone()),
+            ..self.without_trial()
+        }
+    }
+
+    /// The same with its running revision alone.
+    pub(crate) fn without_trial(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            config: self.config.clone(),
+            revision: self.revision.clone(),
+            trial: None,
+            tally: None,
+            standing: self.standing.clone(),
+        }
+    }
+
+    /// The revisions that answer.
+    pub(crate) fn answering(&self) -> Vec<Arc<Revision>> {
+        let candidate = self.trial.as_ref().map(|trial| &trial.candidate);
+        let candidate = candidate.and_then(|service| service.revision.as_ref());
+        self.revision.iter().chain(candidate).cloned().collect()
+    }
+
     /// What this service needs of the pool, in claims.
     fn ask(&self) -> Ask {
-        let each = self.revision.as_ref().map_or(1, |revision| revision.claims);
+        let claims = self.answering().into_iter().map(|revision| revision.claims);
+        let each = claims.max().unwrap_or(1);
         Ask {
             least: each,
             most: self.config.limits.concurrency.saturating_mul(each),

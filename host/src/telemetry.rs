@@ -4,6 +4,7 @@ pub(crate) mod edges;
 pub mod log;
 pub mod metrics;
 mod process;
+pub(crate) mod tally;
 pub mod traffic;
 
 /// An error and all that caused it, in one line.

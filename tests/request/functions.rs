@@ -190,7 +190,15 @@ async fn what_is_imported_comes_and_goes_and_changes_while_its_callers_run() {
     assert_eq!(host.get("/two?name=any").await.text(), "Ok(7)\n");
 
     host.deploy("ledger", probe("ledger_next"));
-    host.promoted("ledger", 3).await;
+    let why = "it would break two: it imports test:ledger/plain@0.1.0: ledger exports test:ledger/plain@0.2.0";
+    host.refused_with("ledger", why).await;
+    assert_eq!(host.get("/two?how=well").await.text(), "patched\n");
+
+    host.put("ledger.toml", "[rollout]\nallow_breaking = true");
+    host.nth_line("the third revision", 3, |line| {
+        line.says("revision promoted", "ledger")
+    })
+    .await;
     let answer = host.get("/two?how=well").await;
     assert_eq!(answer.status(), 502);
     let detail = host.logged(&answer).await.field("detail");

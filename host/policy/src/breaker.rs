@@ -6,12 +6,12 @@ mod window;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::window::Window;
 
 /// When a breaker opens, and when it closes again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The calls that count.
     pub window: Span,
@@ -30,7 +30,7 @@ pub struct Settings {
 }
 
 /// Which calls count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Span {
     /// So many of the last ones.
     Calls(u32),

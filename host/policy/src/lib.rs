@@ -16,6 +16,7 @@ pub mod nearest;
 pub mod quote;
 pub mod rate;
 pub mod retry;
+pub mod rollout;
 pub mod routes;
 pub mod shares;
 pub mod shed;

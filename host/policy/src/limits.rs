@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::shed::{PRIORITY_DEFAULT, PRIORITY_MAX};
 use crate::size::{GIB, KIB, MIB, TIB};
@@ -29,7 +29,7 @@ const _: () = assert!(MEMORY_MIN <= Limits::DEFAULT.memory && Limits::DEFAULT.me
 const _: () = assert!(Limits::DEFAULT.cpu.as_nanos() <= Limits::DEFAULT.timeout.as_nanos());
 
 /// The limits of a service; each is enforced on its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of linear memories and tables of an instance.
     pub memory: u64,

@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Keys that are remembered. Past that the ones with full buckets are forgotten, which changes nothing for them.
 const KEYS_MAX: usize = 65_536;
 
 /// The size of each bucket and how fast it fills.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The time in which a token comes in; not zero.
     pub interval: Duration,

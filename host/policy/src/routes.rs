@@ -13,7 +13,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::host::{HostError, HostPattern, normalise as normalise_host};
 pub use self::method::{Method, MethodError};
@@ -23,7 +23,7 @@ pub use self::table::{Found, RouteConflict, RouteTable};
 use crate::name::ServiceName;
 
 /// One route of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteSpec {
     /// Hosts that the route answers; `None` for any.
     pub host: Option<HostPattern>,

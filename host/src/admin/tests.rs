@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::config::{self, Overrides, Token};
 use crate::registry::Service;
+use crate::state::State;
 
 /// An API over a core that serves nothing, on no socket.
 struct Fixture {
@@ -25,6 +26,7 @@ async fn fixture(token: Option<&str>) -> Fixture {
         Some(folder.path()),
         Overrides {
             listen,
+            state: Some(folder.path().join(".state")),
             ..Overrides::default()
         },
     )
@@ -33,12 +35,15 @@ async fn fixture(token: Option<&str>) -> Fixture {
     config.pool.memory_max = 1 << 20;
     config.admin_token = token.map(|token| Token::try_from(token).unwrap());
     let (first_scan, scanned) = watch::channel(false);
-    let core = Core::new(config, Handle::current(), Handle::current(), scanned).unwrap();
+    let state = Arc::new(State::open(&config.state).unwrap());
+    let control = Handle::current();
+    let core = Core::new(config, control.clone(), control, scanned, state).unwrap();
     let gateway = Arc::new(Gateway::open(core.clone(), 1).await.unwrap());
     let api = Api {
         core,
         gateway,
         log: Dropped::none(),
+        orders: Orders::channel().0,
         started: SystemTime::now(),
         loopback: true,
     };
@@ -74,14 +79,16 @@ impl Fixture {
         config.env.insert("SECRET".into(), "hunter2".into());
         let (core, config) = (&self.api.core, Arc::new(config));
         let standing = core.registry.standing();
-        let service = Service {
+        let service = Arc::new(Service {
             name: config.name.clone(),
             config: config.clone(),
             revision: None,
+            trial: None,
+            tally: None,
             standing,
-        };
+        });
         core.registry
-            .publish(|services| drop(services.insert(config.name.clone(), Arc::new(service))))
+            .publish(|services| drop(services.insert(config.name.clone(), service.clone())))
             .unwrap();
     }
 }

@@ -20,7 +20,10 @@ use crate::deploy::Deployer;
 use crate::deploy::arrive::{Intake, Pace, Watch};
 use crate::deploy::board::State;
 use crate::deploy::compile::{CacheDir, CacheError, Compiler, Launch};
+use crate::deploy::order::Orders;
 use crate::host::{Core, Gateway, busy_runtime};
+use crate::state::{self, StateError};
+use crate::telemetry;
 use crate::telemetry::log::{self, LogError, LogGuard};
 
 mod progress;
@@ -63,6 +66,9 @@ pub enum UpError {
     /// The folder of compiled components can't be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The state folder can't be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The operating system refuses threads or signals.
     #[error("the host's threads can't be started")]
     Threads(#[source] io::Error),
@@ -113,21 +119,34 @@ async fn host(
     // Before anything says that the host is there: whoever reads that may send a signal.
     let mut signals = Signals::listen().map_err(UpError::Threads)?;
     let (first_scan, scanned) = watch::channel(false);
-    let core = Core::new(config, Handle::current(), busy_lane, scanned).map_err(start_failed)?;
+    let state = Arc::new(state::State::open(&config.state)?);
+    let core =
+        Core::new(config, Handle::current(), busy_lane, scanned, state).map_err(start_failed)?;
     let gateway = Arc::new(
         Gateway::open(core.clone(), lanes)
             .await
             .map_err(start_failed)?,
     );
-    let admin = Admin::open(core.clone(), gateway.clone(), log.dropped())
+    let (orders, orders_given) = Orders::channel();
+    let admin = Admin::open(core.clone(), gateway.clone(), log.dropped(), orders)
         .await
         .map_err(start_failed)?;
     let deployer = Deployer::new(core.clone(), compiler(&core)?);
     announce(&gateway.addresses, admin.address);
 
+    let known = known_by_files(&core.state).await?;
     let (watch, batches) =
-        Watch::start(Intake::of(&core.config), Pace::default()).map_err(UpError::Threads)?;
-    let deploying = AbortOnDropHandle::new(tokio::spawn(deployer.run(batches, first_scan)));
+        Watch::start(Intake::of(&core.config), Pace::default(), known).map_err(UpError::Threads)?;
+    let deploying = deployer.run(batches, orders_given, first_scan);
+    let deploying = AbortOnDropHandle::new(tokio::spawn(async {
+        if let Err(error) = deploying.await {
+            let error = telemetry::chain(&error);
+            tracing::error!(
+                error,
+                "what ran before can't be read, and nothing is deployed"
+            );
+        }
+    }));
     let settling = AbortOnDropHandle::new(tokio::spawn(report_first_scan(core.clone())));
     progress::show(&core, bar);
 
@@ -145,6 +164,13 @@ async fn host(
         }
         () = drain(&gateway, &admin) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// The services that came from files when a host last ran here.
+async fn known_by_files(state: &state::State) -> Result<Vec<String>, UpError> {
+    let services = state.services().await?.into_iter();
+    let of_files = services.filter(|service| service.files.is_some());
+    Ok(of_files.map(|service| service.name.to_string()).collect())
 }
 
 fn compiler(core: &Core) -> Result<Compiler, UpError> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use skep_policy::quote::quoted;
 use skep_policy::routes::HostPattern;
 
@@ -40,8 +40,8 @@ impl Scheme {
 
 /// One entry of `allow.hosts`: scheme, host and port, each of which a request must match. A host `*.NAME`
 /// stands for every host below `NAME`, not for `NAME`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct AllowedHost {
     /// The scheme.
     pub scheme: Scheme,
@@ -104,6 +104,14 @@ impl fmt::Display for AllowedHost {
         } else {
             write!(f, ":{}", self.port)
         }
+    }
+}
+
+impl TryFrom<String> for AllowedHost {
+    type Error = AllowedHostError;
+
+    fn try_from(text: String) -> Result<Self, AllowedHostError> {
+        Self::try_from(text.as_str())
     }
 }
 

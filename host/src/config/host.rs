@@ -39,6 +39,8 @@ pub struct HostConfig {
     pub state: PathBuf,
     /// The folder of compiled components; absolute.
     pub cache: PathBuf,
+    /// Revisions of a service that are kept beside those that answer.
+    pub revision_history_limit: usize,
     /// Where the services come from.
     pub source: Source,
     /// The folder of drop-ins to watch, if there is one; absolute.

@@ -25,6 +25,57 @@ pub(super) struct RawService {
     pub(super) fallback: Option<RawFallback>,
     pub(super) health: Option<RawHealth>,
     pub(super) callee: Option<BTreeMap<String, RawCallee>>,
+    pub(super) rollout: Option<RawRollout>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawRollout {
+    pub(super) strategy: Option<String>,
+    pub(super) steps: Option<Vec<RawStep>>,
+    pub(super) step_weight: Option<u8>,
+    pub(super) max_weight: Option<u8>,
+    pub(super) interval: Option<Span>,
+    pub(super) auto_promote_after: Option<Span>,
+    pub(super) sticky: Option<String>,
+    pub(super) allow_breaking: Option<bool>,
+    pub(super) analysis: Option<RawAnalysis>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawStep {
+    pub(super) weight: Option<u8>,
+    pub(super) pause: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawAnalysis {
+    pub(super) interval: Option<Span>,
+    pub(super) threshold: Option<u32>,
+    pub(super) minimum_samples: Option<u64>,
+    pub(super) success_rate: Option<f64>,
+    pub(super) p99: Option<Span>,
+    pub(super) faults: Option<u64>,
+    pub(super) compare: Option<RawCompare>,
+    pub(super) metric: Option<Vec<RawThreshold>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawCompare {
+    pub(super) success_rate: Option<f64>,
+    pub(super) p99: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawThreshold {
+    pub(super) name: Option<String>,
+    pub(super) max: Option<f64>,
+    pub(super) min: Option<f64>,
+    pub(super) max_ratio: Option<f64>,
 }
 
 /// `[callee.NAME]`.
@@ -144,6 +195,7 @@ pub(super) struct RawHost {
     pub(super) admin_token_file: Option<String>,
     pub(super) state: Option<String>,
     pub(super) cache: Option<String>,
+    pub(super) revision_history_limit: Option<usize>,
     pub(super) services: Option<String>,
     pub(super) service: Option<Vec<IgnoredAny>>,
     pub(super) timeouts: Option<RawTimeouts>,

@@ -1,19 +1,21 @@
 //! A service as its manifest, its file's name, or an entry in `skep.toml` describes it.
 
 pub(in crate::config) mod resolve;
+pub mod rollout;
 pub mod tolerance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use skep_policy::limits::Limits;
 use skep_policy::name::ServiceName;
 use skep_policy::routes::RouteSpec;
 use skep_policy::size;
 
 use self::resolve::{Confined, resolve};
+use self::rollout::Rollout;
 use self::tolerance::{CallRules, FallbackAnswer, Tolerance};
 use super::allowed::AllowedHost;
 use super::document::Document;
@@ -23,7 +25,7 @@ use super::raw::RawService;
 
 /// A service, resolved. Its serialised form identifies the configuration; it holds the values of `[env]`, so
 /// it is for hashing, never for showing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceConfig {
     /// The name.
     pub name: ServiceName,
@@ -44,6 +46,9 @@ pub struct ServiceConfig {
     pub tolerance: Tolerance,
     /// What is done about the calls to services that it may call.
     pub callees: BTreeMap<ServiceName, CallRules>,
+    /// How a new revision takes the old one's place.
+    #[serde(default)]
+    pub rollout: Rollout,
 }
 
 impl ServiceConfig {
@@ -61,7 +66,7 @@ impl ServiceConfig {
 }
 
 /// How instances are used; `None` leaves it to the kind of component.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instances {
     /// Requests that an instance serves in its life.
     pub reuse: Option<u32>,
@@ -86,7 +91,7 @@ impl Default for Instances {
 const STEP_DOWN_DEFAULT: Duration = Duration::from_secs(30);
 
 /// What a service may reach: nothing unless named.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allow {
     /// Services of this host.
     pub services: BTreeSet<ServiceName>,
@@ -150,6 +155,7 @@ pub fn without_manifest(wasm: &Path) -> Result<ServiceConfig, ConfigError> {
         allow: Allow::default(),
         tolerance: Tolerance::default(),
         callees: BTreeMap::new(),
+        rollout: Rollout::default(),
     })
 }
 

@@ -134,6 +134,15 @@ impl Board {
         }
     }
 
+    /// A candidate is on trial, about which the rollout says more.
+    pub(super) fn confirmed_quietly(&self, name: &str) {
+        if let Some(report) = self.lock().get_mut(name) {
+            report.deploying = false;
+            report.error = None;
+            report.changed = SystemTime::now();
+        }
+    }
+
     pub(super) fn failed(&self, name: &str, error: String) {
         let mut reports = self.lock();
         let report = reports

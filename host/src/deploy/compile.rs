@@ -13,6 +13,7 @@ use wasmtime::component::Component;
 
 use crate::config;
 use crate::engine::Engines;
+use crate::worker::Worker;
 
 mod artifact;
 mod cache;
@@ -27,8 +28,8 @@ mod load;
 mod offer;
 mod refused;
 mod spawn;
-mod worker;
 
+pub use crate::worker::Panicked;
 pub use artifact::{ARTIFACT_BYTES_MAX, Artifact, ArtifactKind, Digest, NotADigest};
 pub use cache::{CacheDir, CacheError};
 pub use componentize::component_of;
@@ -38,7 +39,6 @@ pub use error::{CompileError, Obstacle, RefusedByChild};
 pub use inspect::{Inspected, inspect};
 pub use refused::{Names, Reasons, Refused};
 pub use spawn::Launch;
-pub use worker::Panicked;
 
 /// Compiles artifacts, a bounded number at a time, and remembers the images across restarts.
 pub struct Compiler {
@@ -48,7 +48,7 @@ pub struct Compiler {
     launch: Launch,
     permits: Semaphore,
     flights: Flights,
-    worker: worker::Worker,
+    worker: Worker,
 }
 
 /// A component that is ready to be instantiated.
@@ -104,7 +104,7 @@ impl Compiler {
             engines,
             launch,
             flights: Flights::default(),
-            worker: worker::Worker::start("skep-load")?,
+            worker: Worker::start("skep-load")?,
         })
     }
 

@@ -37,8 +37,8 @@ impl Lacks {
     }
 }
 
-/// What a running service can't call.
-fn of(service: &Service, snapshot: &Snapshot) -> Vec<String> {
+/// What a running service can't call, a sentence each.
+pub(super) fn of(service: &Service, snapshot: &Snapshot) -> Vec<String> {
     if service.revision.is_none() {
         return Vec::new();
     }

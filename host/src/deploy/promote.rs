@@ -9,7 +9,7 @@ use skep_policy::name::ServiceName;
 use super::arrive::Candidate;
 use super::desk::Desk;
 use crate::config::ServiceConfig;
-use crate::registry::{Registry, Revision, Service, Snapshot};
+use crate::registry::{Plan, Registry, Revision, Service, Snapshot, TrialSettings};
 
 type Services = BTreeMap<ServiceName, Arc<Service>>;
 
@@ -22,6 +22,13 @@ pub(super) fn runs(registry: &Registry, candidate: &Candidate) -> bool {
         *revision.config == candidate.config
             && revision.digest == candidate.artifact.digest.to_string()
     })
+}
+
+/// Whether any revision of the service answers.
+pub(super) fn has_revision(registry: &Registry, name: &ServiceName) -> bool {
+    let snapshot = registry.snapshot();
+    let service = snapshot.services.get(name);
+    service.is_some_and(|service| service.revision.is_some())
 }
 
 /// The routes of the services in a snapshot that answer, and of those that shall come up.
@@ -99,6 +106,8 @@ pub(super) fn reserve(registry: &Registry, desk: &Desk, configs: &[Arc<ServiceCo
                 name: config.name.clone(),
                 config: (*config).clone(),
                 revision: None,
+                trial: None,
+                tally: None,
                 standing,
             };
             services.insert(config.name.clone(), Arc::new(service));
@@ -111,47 +120,97 @@ pub(super) fn reserve(registry: &Registry, desk: &Desk, configs: &[Arc<ServiceCo
     }
 }
 
-/// Puts `revisions` in the place of those that answer now, which are returned. All in one snapshot, or none.
-pub(super) fn publish(
+/// Where a revision goes.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// It answers for its service, alone.
+    Running(Arc<Revision>),
+    /// It answers a part of what its service is asked.
+    Trial(Arc<Revision>, TrialSettings),
+    /// The running revision of the service answers alone.
+    NoTrial(ServiceName),
+}
+
+impl Place {
+    fn name(&self) -> &ServiceName {
+        match self {
+            Self::Running(revision) | Self::Trial(revision, _) => &revision.config.name,
+            Self::NoTrial(name) => name,
+        }
+    }
+}
+
+/// The snapshot in which all revisions have their places, and the revisions that have none any more.
+///
+/// # Errors
+/// When the routes or the pool don't allow it.
+pub(super) fn plan(
     registry: &Registry,
     desk: &Desk,
-    revisions: &[Arc<Revision>],
-) -> Result<Vec<Arc<Revision>>, Misfit> {
+    places: &[Place],
+) -> Result<(Plan, Vec<Arc<Revision>>), Misfit> {
+    let come: Vec<&ServiceName> = places.iter().map(Place::name).collect();
     let mut replaced = Vec::new();
-    let names = revisions.iter().map(|revision| &revision.config.name);
-    let come: Vec<&ServiceName> = names.collect();
-    registry.publish(|services| {
-        for revision in revisions {
-            let name = revision.config.name.clone();
-            let before = services.remove(&name);
-            let standing = before
-                .as_ref()
-                .map_or_else(|| registry.standing(), |service| service.standing.clone());
-            replaced.extend(before.and_then(|service| service.revision.clone()));
-            let service = Service {
-                name: name.clone(),
-                config: revision.config.clone(),
-                revision: Some(revision.clone()),
-                standing,
-            };
-            services.insert(name, Arc::new(service));
+    let plan = registry.plan(|services| {
+        for place in places {
+            replaced.extend(put(registry, services, place));
         }
         make_room(registry, desk, services, &come);
     })?;
-    Ok(replaced)
+    Ok((plan, replaced))
 }
 
-/// Takes services out, and returns the revisions that answered.
-pub(super) fn remove(registry: &Registry, names: &[&str]) -> Result<Vec<Arc<Revision>>, Misfit> {
+/// Puts one revision in its place; which it replaces.
+fn put(registry: &Registry, services: &mut Services, place: &Place) -> Vec<Arc<Revision>> {
+    let name = place.name().clone();
+    let before = services.remove(&name);
+    let mut answered: Vec<Arc<Revision>> = Vec::new();
+    if let Some(before) = &before {
+        let candidate = before.trial.as_ref().map(|trial| &trial.candidate);
+        let candidate = candidate.and_then(|service| service.revision.clone());
+        answered.extend(before.revision.iter().cloned().chain(candidate));
+    }
+    let standing = before
+        .as_ref()
+        .map_or_else(|| registry.standing(), |service| service.standing.clone());
+    let service = match place {
+        Place::Running(revision) => Service::running(revision, standing),
+        Place::Trial(revision, settings) => {
+            let Some(before) = before.filter(|before| before.revision.is_some()) else {
+                return answered;
+            };
+            before.with_trial(revision, settings)
+        }
+        Place::NoTrial(_) => {
+            let Some(before) = before else {
+                return answered;
+            };
+            before.without_trial()
+        }
+    };
+    let answers = service.answering();
+    answered.retain(|revision| !answers.iter().any(|other| Arc::ptr_eq(other, revision)));
+    services.insert(name, Arc::new(service));
+    answered
+}
+
+/// The snapshot without these services, and the revisions that answered.
+///
+/// # Errors
+/// Never because of what is taken out; the pool is divided anew.
+pub(super) fn without(
+    registry: &Registry,
+    names: &[ServiceName],
+) -> Result<(Plan, Vec<Arc<Revision>>), Misfit> {
     let mut removed = Vec::new();
-    registry.publish(|services| {
+    let plan = registry.plan(|services| {
         services.retain(|name, service| {
-            let stays = !names.contains(&name.as_str());
+            let stays = !names.contains(name);
             if !stays {
-                removed.extend(service.revision.clone());
+                removed.extend(service.answering());
             }
             stays
         });
     })?;
-    Ok(removed)
+    Ok((plan, removed))
 }

@@ -360,6 +360,9 @@ impl Exchange {
         }
         if let Some(service) = self.service.get() {
             service.standing.traffic.end(status, cause, duration, bytes);
+            if let Some(tally) = &service.tally {
+                tally.end(status, cause, duration);
+            }
         }
         self.log(status, duration, bytes);
     }

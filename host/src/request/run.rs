@@ -12,6 +12,7 @@ use http::{Request, Response};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::Store;
 use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::WasiCtxBuilder;
@@ -24,7 +25,7 @@ use self::lull::Watched;
 use self::meter::{Meter, Metered, Payer};
 use self::program::Entry;
 use self::queue::Queue;
-use self::state::State;
+use self::state::{MemoryLimit, State};
 use super::body;
 use super::body::early::Early;
 use super::call::{Errand, Telephone};
@@ -251,6 +252,7 @@ fn start(
     let of_revision = revision.clone();
     let life = Life {
         core: core.clone(),
+        _alive: revision.alive(),
         revision,
         instance: instance.clone(),
         meter: meter.clone(),
@@ -287,6 +289,7 @@ struct Life {
     lane: Handle,
     /// Whether the newest request has much less CPU time than the service allows itself.
     is_short_of_cpu: AtomicBool,
+    _alive: TaskTrackerToken,
     // Dropped last: the claim comes back after the store is gone.
     claim: Claim,
 }
@@ -297,6 +300,7 @@ impl Drop for Life {
         let instances = &self.revision.instances;
         instances.close(&self.instance);
         instances.learn(&self.meter);
+        self.revision.usage.add(self.meter.used());
     }
 }
 
@@ -418,7 +422,9 @@ pub(crate) fn store(
     }
     wasi.stderr(LogStream::new(Stream::Stderr, revision.output.clone()));
     let egress = Egress::new(core, revision, telephone, requests);
-    let state = State::new(wasi.build(), egress, config.limits.memory, meter.clone());
+    let peak = revision.usage.memory_peak.clone();
+    let memory = MemoryLimit::new(config.limits.memory, peak);
+    let state = State::new(wasi.build(), egress, memory, meter.clone());
     state::limited_store(core.engines.engine(revision.program.kind()), state)
 }
 

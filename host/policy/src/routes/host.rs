@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::quote::quoted;
 
@@ -12,8 +12,8 @@ use crate::quote::quoted;
 pub(super) const HOST_LEN_MAX: usize = 253;
 
 /// A host name, an IP address, or `*.` and a host name, which stands for every host below it at any depth.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct HostPattern {
     wildcard: bool,
     /// Normalised; without the `*.`.
@@ -95,6 +95,14 @@ impl TryFrom<&str> for HostPattern {
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", if self.wildcard { "*." } else { "" }, self.name)
+    }
+}
+
+impl TryFrom<String> for HostPattern {
+    type Error = HostError;
+
+    fn try_from(text: String) -> Result<Self, HostError> {
+        Self::try_from(text.as_str())
     }
 }
 

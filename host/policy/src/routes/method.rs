@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::quote::quoted;
 
@@ -11,8 +11,8 @@ use crate::quote::quoted;
 pub(super) const METHOD_LEN_MAX: usize = 32;
 
 /// A request method: upper-case letters, digits and hyphens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Method(String);
 
 /// Why a text is no method; its display says how to write one.
@@ -48,6 +48,20 @@ impl TryFrom<&str> for Method {
             return Err(MethodError::LowerCase(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Method {
+    type Error = MethodError;
+
+    fn try_from(text: String) -> Result<Self, MethodError> {
+        Self::try_from(text.as_str())
+    }
+}
+
+impl From<Method> for String {
+    fn from(method: Method) -> Self {
+        method.0
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::name::ServiceName;
 use crate::quote::quoted;
@@ -14,8 +14,8 @@ pub(super) const SEGMENTS_MAX: usize = 64;
 
 /// A path pattern, validated. `{name}` stands for one segment and `{*rest}` for one or more characters of any
 /// kind; neither stands for nothing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct PathPattern {
     text: String,
     segments: Vec<Segment>,
@@ -148,6 +148,14 @@ impl TryFrom<&str> for PathPattern {
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+impl TryFrom<String> for PathPattern {
+    type Error = PathError;
+
+    fn try_from(text: String) -> Result<Self, PathError> {
+        Self::try_from(text.as_str())
     }
 }
 

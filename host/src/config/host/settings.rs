@@ -31,6 +31,8 @@ const HEADER_BYTES_MIN: u64 = 8 * KIB;
 const HEADER_BYTES_MAX: u64 = MIB;
 /// Least, default and most of `[calls] depth`.
 const CALL_DEPTH: (u32, u32, u32) = (1, 16, 64);
+/// Least, default (Argo Rollouts') and most of `revision_history_limit`.
+const REVISION_HISTORY: (usize, usize, usize) = (0, 10, 1_000);
 const HEADERS_MAX: usize = 10_000;
 const POOL_INSTANCES_MAX: u32 = 100_000;
 const COMPILE_MEMORY_MIN: u64 = 256 * MIB;
@@ -133,6 +135,9 @@ pub(super) fn resolve(
         (None, None) => state.join("cache"),
     };
     let services = services(raw.services.as_deref(), &origin, &source)?;
+    let keys = ["revision_history_limit"];
+    let revision_history_limit =
+        origin.count(&keys, raw.revision_history_limit, REVISION_HISTORY)?;
     let (connections_max, header_bytes_max, headers_max) =
         connections(&raw.connections.unwrap_or_default(), &origin)?;
     Ok(HostConfig {
@@ -141,6 +146,7 @@ pub(super) fn resolve(
         admin_token,
         state,
         cache,
+        revision_history_limit,
         source,
         services,
         timeouts: timeouts(&raw.timeouts.unwrap_or_default(), &origin)?,

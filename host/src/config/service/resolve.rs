@@ -10,7 +10,7 @@ use skep_policy::name::ServiceName;
 use skep_policy::quote::quoted;
 use skep_policy::routes::{HostPattern, Method, PathPattern, RouteSpec};
 
-use super::{Allow, Instances, ServiceConfig, absolute, is_service_toml, tolerance};
+use super::{Allow, Instances, ServiceConfig, absolute, is_service_toml, rollout, tolerance};
 use crate::config::allowed::AllowedHost;
 use crate::config::document::{PATH_BYTES_MAX, Scope};
 use crate::config::error::ConfigError;
@@ -80,6 +80,7 @@ pub(in crate::config) fn resolve(
         allow,
         callees,
         component: component(raw.component, scope, confined)?,
+        rollout: rollout::resolve(raw.rollout.unwrap_or_default(), &scope.below(&["rollout"]))?,
         tolerance,
         name,
     })

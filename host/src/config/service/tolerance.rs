@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use skep_policy::name::ServiceName;
 use skep_policy::quote::quoted;
 use skep_policy::{breaker, health, nearest, rate, retry};
@@ -30,7 +30,7 @@ const ATTEMPTS_MAX: u32 = 10;
 const WINDOW_SECONDS_MAX: u64 = 3600;
 
 /// What is done about faults; nothing unless the manifest says so.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tolerance {
     /// Tries requests again.
     pub retry: Option<Retry>,
@@ -61,7 +61,7 @@ impl Tolerance {
 }
 
 /// What is tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
     /// How often, and when.
     #[serde(flatten)]
@@ -77,7 +77,7 @@ pub struct Retry {
 }
 
 /// Which requests are counted together, and how many may pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimit {
     /// The buckets.
     #[serde(flatten)]
@@ -87,7 +87,7 @@ pub struct RateLimit {
 }
 
 /// Who has a bucket of their own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RateKey {
     /// Every client's address, and every service that calls.
     Client,
@@ -325,8 +325,7 @@ fn causes(
         return Ok(Cause::ALL.into_iter().filter(by_default).collect());
     };
     let cause = |(at, name): (usize, &String)| {
-        let known = Cause::ALL.into_iter().find(|cause| cause.as_str() == name);
-        known.ok_or_else(|| {
+        Cause::named(name).ok_or_else(|| {
             let near = nearest::nearest(name, Cause::ALL.iter().map(|cause| cause.as_str()));
             let hint = near.map_or_else(String::new, |near| format!(": did you mean \"{near}\"?"));
             let what = format!("{} is no fault{hint}", quoted(name));

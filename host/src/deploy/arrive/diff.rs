@@ -24,6 +24,15 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// What was told before of services of these names, is to be told again.
+    pub(super) fn of(known: Vec<String>) -> Self {
+        let services = known.into_iter().map(|name| (name, Told::Forgotten));
+        Self {
+            services: services.collect(),
+            ..Self::default()
+        }
+    }
+
     /// What of a scan is news; `None` if nothing is.
     pub(super) fn news(&mut self, scan: Scan) -> Option<Batch> {
         self.log(&scan);

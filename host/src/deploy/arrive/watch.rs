@@ -38,15 +38,20 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to watch. The thread ends when either half is dropped.
+    /// Starts to watch; services that are `known` and not found are told to be gone. The thread ends when either half is dropped.
     ///
     /// # Errors
     /// When its thread can't be started.
-    pub fn start(intake: Intake, pace: Pace) -> io::Result<(Self, mpsc::Receiver<Batch>)> {
+    pub fn start(
+        intake: Intake,
+        pace: Pace,
+        known: Vec<String>,
+    ) -> io::Result<(Self, mpsc::Receiver<Batch>)> {
         let (batches, receiver) = mpsc::channel(BATCHES_MAX);
         let doorbell = Arc::new(Doorbell::default());
         let events = Events::new(Arc::clone(&doorbell));
         let thread = Thread {
+            known,
             intake,
             pace,
             doorbell: Arc::clone(&doorbell),
@@ -73,6 +78,8 @@ impl Drop for Watch {
 }
 
 struct Thread {
+    /// Services whose files were there when a host last looked: they may be gone.
+    known: Vec<String>,
     intake: Intake,
     pace: Pace,
     doorbell: Arc<Doorbell>,
@@ -82,7 +89,7 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
-        let mut memory = Memory::default();
+        let mut memory = Memory::of(std::mem::take(&mut self.known));
         let mut scanner = Scanner::new(self.intake.clone(), self.pace);
         loop {
             let began = Instant::now();

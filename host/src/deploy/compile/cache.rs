@@ -4,9 +4,9 @@
 //! digest. Files appear by rename, after their bytes are synced, and are never written in place: hosts may
 //! share a cache, and kill -9 at any point leaves nothing that is taken for an image and isn't.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -16,10 +16,9 @@ use rustix::fs::OFlags;
 use super::artifact::Digest;
 use super::child::{IMAGE_MODE, Made};
 use super::refused::Reasons;
+use crate::directory::{self, DirectoryError};
 use crate::engine;
 
-const DIRECTORY_MODE: u32 = 0o700;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 const FILE_ACCESS_BY_OTHERS: u32 = 0o077;
 const INDEX_BYTES_MAX: u64 = 64 << 10;
 /// What an index says. Part of its name: one that says less is not found.
@@ -34,43 +33,22 @@ const TEMP_AGE_MAX: Duration = Duration::from_mins(10);
 /// The cache's directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// Not there and can't be made, or can't be looked at.
-    #[error("can't use {} as the cache of compiled components", path.display())]
-    Unusable {
+    /// It can't be had, or can't be trusted.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// It can't be listed.
+    #[error("can't read {}", path.display())]
+    Unreadable {
         /// The directory.
         path: PathBuf,
         /// Why.
         source: io::Error,
-    },
-    /// Owned by somebody else.
-    #[error(
-        "{} belongs to user {owner}, and compiled code is only loaded from a directory of user {user}, who runs \
-         the host: `chown {user} {}` or choose another with --cache", path.display(), path.display()
-    )]
-    Owner {
-        /// The directory, symlinks resolved.
-        path: PathBuf,
-        /// Who owns it.
-        owner: u32,
-        /// Who the host runs as.
-        user: u32,
     },
     /// There is no engine to compile for.
     #[error("can't tell which compiled components fit this machine")]
     Engine {
         /// The engine's reasons.
         source: Reasons,
-    },
-    /// Others may write there.
-    #[error(
-        "{} can be written by others (mode {mode:o}), and compiled code is only loaded from where they can't: \
-         `chmod go-w {}` or choose another with --cache", path.display(), path.display()
-    )]
-    Writable {
-        /// The directory, symlinks resolved.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
     },
 }
 
@@ -120,37 +98,18 @@ impl CacheDir {
     /// # Errors
     /// [`CacheError`] says how to mend it.
     pub fn open(path: &Path) -> Result<Self, CacheError> {
-        let unusable = |source| CacheError::Unusable {
-            path: path.to_owned(),
-            source,
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(DIRECTORY_MODE)
-            .create(path)
-            .map_err(unusable)?;
-        let path = path.canonicalize().map_err(unusable)?;
-        let metadata = fs::metadata(&path).map_err(unusable)?;
-        let user = rustix::process::geteuid().as_raw();
-        if metadata.uid() != user {
-            return Err(CacheError::Owner {
-                path,
-                owner: metadata.uid(),
-                user,
-            });
-        }
-        if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
-            return Err(CacheError::Writable {
-                path,
-                mode: metadata.mode() & 0o7777,
-            });
-        }
+        let path = directory::open_own(path, "compiled components", "--cache")?;
         let cache = Self {
             path,
             temporaries: AtomicU64::new(0),
             fingerprints: [fingerprint(KINDS[0])?, fingerprint(KINDS[1])?],
         };
-        cache.sweep(SystemTime::now()).map_err(unusable)?;
+        cache
+            .sweep(SystemTime::now())
+            .map_err(|source| CacheError::Unreadable {
+                path: cache.path.clone(),
+                source,
+            })?;
         Ok(cache)
     }
 

@@ -9,7 +9,7 @@ use skep_policy::{duration, size};
 
 use super::artifact::{ARTIFACT_BYTES_MAX, Digest};
 use super::refused::Reasons;
-use super::worker::Panicked;
+use crate::worker::Panicked;
 
 /// An artifact was not compiled.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,14 @@ pub enum CompileError {
     /// The host is at fault, not the artifact.
     #[error("the host could not compile this component")]
     Host(#[from] Obstacle),
+}
+
+impl CompileError {
+    /// Whether the artifact may be as good as any.
+    #[must_use]
+    pub fn is_by_host(&self) -> bool {
+        matches!(self, Self::Host(_))
+    }
 }
 
 /// What the host lacked.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{GuestTaskId, ResourceTable, Val};
@@ -51,7 +51,12 @@ pub struct State {
 }
 
 impl State {
-    pub(crate) fn new(wasi: WasiCtx, egress: Egress, memory: u64, meter: Arc<Meter>) -> Self {
+    pub(crate) fn new(
+        wasi: WasiCtx,
+        egress: Egress,
+        memory: MemoryLimit,
+        meter: Arc<Meter>,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let mut http = WasiHttpCtx::new();
@@ -62,7 +67,7 @@ impl State {
             table,
             egress,
             errands: VecDeque::new(),
-            memory: MemoryLimit::new(memory),
+            memory,
             meter,
         }
     }
@@ -202,17 +207,20 @@ fn look(
 }
 
 /// Linear memories and tables of one instance, counted together.
-struct MemoryLimit {
+pub(crate) struct MemoryLimit {
     limit: usize,
     used: usize,
+    /// The most of any of the revision's instances.
+    peak: Arc<AtomicU64>,
     refused: AtomicBool,
 }
 
 impl MemoryLimit {
-    fn new(limit: u64) -> Self {
+    pub(super) fn new(limit: u64, peak: Arc<AtomicU64>) -> Self {
         Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             used: 0,
+            peak,
             refused: AtomicBool::new(false),
         }
     }
@@ -224,6 +232,7 @@ impl MemoryLimit {
             .is_some_and(|sum| sum <= self.limit);
         if fits {
             self.used += by;
+            self.peak.fetch_max(self.used as u64, Relaxed);
         } else {
             self.refused.store(true, Relaxed);
         }
@@ -261,7 +270,7 @@ mod tests {
 
     #[test]
     fn memories_and_tables_share_one_limit() {
-        let mut limit = MemoryLimit::new(128 << 10);
+        let mut limit = MemoryLimit::new(128 << 10, Arc::default());
         assert!(limit.memory_growing(0, 64 << 10, None).unwrap());
         assert!(limit.table_growing(0, 8 << 10, None).unwrap());
         assert!(!limit.refused.load(Relaxed));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use skep_policy::name::ServiceName;
 use skep_policy::quote::quoted;
 
@@ -14,7 +14,7 @@ use crate::config::raw::RawCallee;
 use crate::config::service::Allow;
 
 /// What is done about the calls to one service, before that service's own rules.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRules {
     /// Calls that may be under way; further ones are refused.
     pub concurrency: Option<u32>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use skep_policy::name::ServiceName;
 use skep_policy::quote::quoted;
 
@@ -19,7 +19,7 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 const HEADERS_MAX: usize = 64;
 
 /// An answer in the service's place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fallback {
     /// For requests that failed so.
     pub on: BTreeSet<Cause>,
@@ -28,7 +28,7 @@ pub struct Fallback {
 }
 
 /// What is answered in a service's place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FallbackAnswer {
     /// What another service answers.
     Service(ServiceName),

@@ -41,7 +41,7 @@ impl Folder {
         fs::create_dir(&services).unwrap();
         fill(&services);
         let (config, _) = host::load(Some(&services), Overrides::default()).unwrap();
-        let (watch, batches) = Watch::start(Intake::of(&config), pace).unwrap();
+        let (watch, batches) = Watch::start(Intake::of(&config), pace, Vec::new()).unwrap();
         let mut folder = Self {
             root,
             watch,
@@ -267,6 +267,7 @@ async fn without_events_changes_are_found_by_looking_every_second() {
     };
     let intake = Intake::of(&config);
     let thread = Thread {
+        known: Vec::new(),
         intake,
         pace: PACE,
         doorbell: Arc::clone(&doorbell),

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::super::artifact::ArtifactKind;
 use super::super::contracts::Contracts;
 use super::*;
+use crate::directory::DirectoryError;
 
 fn cache() -> (tempfile::TempDir, CacheDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -42,10 +43,7 @@ fn names(cache: &CacheDir) -> Vec<String> {
 #[test]
 fn the_directory_is_made_for_its_owner_alone() {
     let (_directory, cache) = cache();
-    assert_eq!(
-        fs::metadata(cache.path()).unwrap().mode() & 0o777,
-        DIRECTORY_MODE
-    );
+    assert_eq!(fs::metadata(cache.path()).unwrap().mode() & 0o777, 0o700);
 }
 
 #[test]
@@ -56,7 +54,13 @@ fn a_directory_that_others_can_write_is_refused_also_behind_a_symlink() {
     symlink(cache.path(), &link).unwrap();
     for path in [cache.path(), &link] {
         let error = CacheDir::open(path).unwrap_err();
-        assert!(matches!(error, CacheError::Writable { .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                CacheError::Directory(DirectoryError::Writable { .. })
+            ),
+            "{error}"
+        );
         assert!(error.to_string().contains("chmod go-w"), "{error}");
     }
 }
@@ -68,7 +72,7 @@ fn a_file_in_its_place_is_refused() {
     fs::write(&path, "").unwrap();
     assert!(matches!(
         CacheDir::open(&path),
-        Err(CacheError::Unusable { .. })
+        Err(CacheError::Directory(DirectoryError::Unusable { .. }))
     ));
 }
 

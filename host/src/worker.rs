@@ -1,4 +1,4 @@
-//! A thread for work that blocks on files: hashing and loading images. Nothing that serves waits in it.
+//! A thread for work that blocks on files: hashing, loading images, writing down. Nothing that serves waits in it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -10,17 +10,17 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The thread; it ends when this is dropped and its work done.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(crate) struct Worker {
     jobs: mpsc::Sender<Job>,
 }
 
 /// The job panicked; the thread goes on.
 #[derive(Debug, thiserror::Error)]
-#[error("loading a compiled component panicked")]
+#[error("work on files panicked")]
 pub struct Panicked;
 
 impl Worker {
-    pub(super) fn start(name: &str) -> io::Result<Self> {
+    pub(crate) fn start(name: &str) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
             .name(name.to_owned())
@@ -34,7 +34,7 @@ impl Worker {
     }
 
     /// Runs `work` on the thread, after what was asked for before.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Panicked> {

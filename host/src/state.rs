@@ -1,0 +1,189 @@
+//! What must survive the process: artifacts by digest, and a database of services, their revisions and what happened to
+//! them.
+//!
+//! One host at a time has a state folder. What is committed is on disk when the commit returns. Nothing here decides
+//! anything.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::broadcast;
+
+use crate::deploy::compile::Digest;
+use crate::directory;
+use crate::worker::Worker;
+
+mod artifacts;
+mod database;
+mod error;
+mod lock;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use self::artifacts::{ArtifactError, Artifacts, Held, Incoming};
+pub use self::error::StateError;
+pub use self::record::{
+    Audit, Commit, Event, Happening, Kind, Origin, StoredRevision, StoredRollout, StoredService,
+    Unreadable,
+};
+
+use self::database::Database;
+use self::lock::Lock;
+
+/// Events that a reader may be behind before it misses some.
+const EVENTS_BEHIND_MAX: usize = 1024;
+
+/// A host's state folder.
+#[derive(Debug)]
+pub struct State {
+    /// The components.
+    pub artifacts: Artifacts,
+    database: Arc<Mutex<Database>>,
+    worker: Worker,
+    events: broadcast::Sender<Arc<Event>>,
+    // Released last.
+    _lock: Lock,
+}
+
+impl State {
+    /// Opens the folder, which is made if need be, and takes it for this process alone.
+    ///
+    /// # Errors
+    /// [`StateError`] says what is wrong with it and what to do.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let path = directory::open_own(path, "the host's state", "--state")?;
+        let lock = Lock::take(&path)?;
+        let artifacts = Artifacts::open(&path)?;
+        let database = Database::open(&path)?;
+        let worker = Worker::start("skep-state").map_err(StateError::Thread)?;
+        Ok(Self {
+            artifacts,
+            database: Arc::new(Mutex::new(database)),
+            worker,
+            events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
+            _lock: lock,
+        })
+    }
+
+    /// Every service that was ever deployed and is not forgotten, with the revisions that are to go on.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn services(&self) -> Result<Vec<StoredService>, StateError> {
+        self.with(|database| database.services()).await
+    }
+
+    /// One revision; None if it isn't kept.
+    ///
+    /// # Errors
+    /// When the database can't be read, or its record.
+    pub async fn revision(
+        &self,
+        service: &str,
+        number: u64,
+    ) -> Result<Option<StoredRevision>, StateError> {
+        let service = service.to_owned();
+        self.with(move |database| database.revision(&service, number))
+            .await
+    }
+
+    /// The numbers of the kept revisions of a service, newest first.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn kept(&self, service: &str) -> Result<Vec<u64>, StateError> {
+        let service = service.to_owned();
+        self.with(move |database| database.kept(&service)).await
+    }
+
+    /// Writes all of it or nothing; then tells whoever follows the events.
+    ///
+    /// # Errors
+    /// When it could not be written: nothing has changed then.
+    pub async fn commit(&self, commit: Commit) -> Result<(), StateError> {
+        let written = self.with(move |database| database.commit(commit)).await?;
+        for event in written {
+            // Nobody may be following.
+            self.events.send(Arc::new(event)).ok();
+        }
+        Ok(())
+    }
+
+    /// Tells those who follow of something that is not worth keeping.
+    pub fn tell(&self, happening: Happening) {
+        self.events.send(Arc::new(Event::passing(happening))).ok();
+    }
+
+    /// What happens from now on.
+    pub fn follow(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.events.subscribe()
+    }
+
+    /// At most `limit` events, newest first: of one service or of all, before or after an id.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn events(
+        &self,
+        service: Option<String>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Event>, StateError> {
+        self.with(move |database| database.events(service.as_deref(), after, limit))
+            .await
+    }
+
+    /// Keeps what was asked of the admin API by whom.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn audit(&self, entry: Audit) -> Result<(), StateError> {
+        self.with(move |database| database.audit(&entry)).await
+    }
+
+    /// The newest entries of the audit log, newest first.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn audited(&self, limit: u32) -> Result<Vec<Audit>, StateError> {
+        self.with(move |database| database.audited(limit)).await
+    }
+
+    /// Deletes the artifacts that no kept revision has and that are not held by anybody.
+    ///
+    /// # Errors
+    /// When the database can't be read; files that can't be deleted are left for the next time.
+    pub async fn collect(&self) -> Result<Vec<Digest>, StateError> {
+        let artifacts = self.artifacts.clone();
+        self.with(move |database| Ok(artifacts.collect(&database.digests()?)))
+            .await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Database) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let database = self.database.clone();
+        let work = move || work(&mut hold(&database));
+        self.worker
+            .run(work)
+            .await
+            .map_err(|_| StateError::Panicked)?
+    }
+
+    /// Runs what blocks on the folder's files on the folder's thread.
+    pub(crate) async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StateError> {
+        self.worker
+            .run(work)
+            .await
+            .map_err(|_| StateError::Panicked)
+    }
+}
+
+fn hold(database: &Mutex<Database>) -> MutexGuard<'_, Database> {
+    database.lock().unwrap_or_else(PoisonError::into_inner)
+}
