@@ -21,7 +21,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Chore {
-    /// Make sure that the Rust toolchain can compile guests
+    /// Make sure that the Rust toolchain can compile guests, and that there is a registry for the tests
     Setup,
     /// Build every guest to target/guests
     Guests,

@@ -1,9 +1,12 @@
-//! Set-up: the WebAssembly targets that guests are compiled for.
+//! Set-up: the WebAssembly targets that guests are compiled for, and the registry that tests push to.
 //!
-//! They are not listed in a rust-toolchain.toml: where rustup's server is out of reach, every cargo call would
+//! The targets are not listed in a rust-toolchain.toml: where rustup's server is out of reach, every cargo call would
 //! then fail, even for those who have built the targets another way.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
 
 use crate::command;
 
@@ -12,8 +15,17 @@ pub(crate) const COMPONENT_TARGET: &str = "wasm32-wasip2";
 /// Plain programs served as CGI.
 pub(crate) const PROGRAM_TARGET: &str = "wasm32-wasip1";
 
-/// Adds each target that is missing, by rustup or else from the distribution's sources.
+/// Debian's name for its package of a registry (CNCF distribution), and for the program in it.
+const REGISTRY: &str = "docker-registry";
+
+/// Adds what is missing.
 pub(crate) fn run() -> anyhow::Result<()> {
+    targets()?;
+    registry()
+}
+
+/// Adds each target that is missing, by rustup or else from the distribution's sources.
+fn targets() -> anyhow::Result<()> {
     let missing: Vec<_> = [COMPONENT_TARGET, PROGRAM_TARGET]
         .into_iter()
         .filter(|target| !installed(target))
@@ -48,4 +60,45 @@ fn installed(target: &str) -> bool {
         let name = entry.file_name();
         name.to_string_lossy().starts_with("libstd-")
     })
+}
+
+/// Installs the registry if it is missing. Tests start one of their own; the package's service is not to run.
+fn registry() -> anyhow::Result<()> {
+    if in_path(REGISTRY) {
+        return Ok(());
+    }
+    if !in_path("apt-get") {
+        bail!(
+            "the tests of `skep push` need the program {REGISTRY}, and there is no apt-get to install Debian's \
+             package of it: put it into PATH (https://github.com/distribution/distribution)"
+        );
+    }
+    let install = ["install", "-y", "--no-install-recommends", REGISTRY];
+    // The lists of a new machine may be empty or old.
+    if command::run(as_root("apt-get").args(install)).is_err() {
+        command::run(as_root("apt-get").arg("update"))?;
+        command::run(as_root("apt-get").args(install)).with_context(|| {
+            format!("the tests of `skep push` need Debian's package {REGISTRY}")
+        })?;
+    }
+    if Path::new("/run/systemd/system").is_dir() {
+        command::run(as_root("systemctl").args(["disable", "--now", REGISTRY]))?;
+    }
+    Ok(())
+}
+
+/// `program`, with the rights of the system's administrator.
+fn as_root(program: &str) -> Command {
+    let is_root = Command::new("id").arg("-u").output();
+    if is_root.is_ok_and(|output| output.stdout.trim_ascii() == b"0") {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program);
+    command
+}
+
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
