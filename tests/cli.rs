@@ -3,4 +3,5 @@
 mod check;
 mod ls;
 mod readme;
+mod registry;
 mod up;

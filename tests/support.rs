@@ -9,6 +9,7 @@ pub(crate) mod load;
 pub(crate) mod log;
 mod process;
 pub(crate) mod program;
+pub(crate) mod registry;
 pub(crate) mod rogue;
 pub(crate) mod service;
 pub(crate) mod setup;

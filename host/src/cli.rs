@@ -7,8 +7,11 @@ use clap::{Parser, Subcommand};
 pub mod check;
 pub mod compile_child;
 pub mod ls;
+pub mod pull;
+pub mod push;
 pub mod up;
 
+mod registry;
 mod style;
 
 /// One process that hosts many microservices, each an isolated WebAssembly component
@@ -28,6 +31,10 @@ enum Verb {
     /// List the services of a running host
     #[command(visible_alias = "status")]
     Ls(ls::Args),
+    /// Store a component in an OCI registry
+    Push(push::Args),
+    /// Fetch a component from an OCI registry
+    Pull(pull::Args),
     /// Compile one artifact for the host that started this process
     #[command(name = compile_child::VERB, hide = true)]
     CompileChild(compile_child::Args),
@@ -42,6 +49,12 @@ pub enum Failure {
     /// `skep ls`
     #[error(transparent)]
     Ls(#[from] ls::LsError),
+    /// `skep push`
+    #[error(transparent)]
+    Push(#[from] push::PushError),
+    /// `skep pull`
+    #[error(transparent)]
+    Pull(#[from] pull::PullError),
     /// Standard output is gone or full.
     #[error("can't write to standard output")]
     Output(#[source] std::io::Error),
@@ -57,6 +70,8 @@ impl Cli {
             Verb::Up(args) => Ok(up::run(args)?),
             Verb::Check(args) => check::run(&args).or_else(output_failed),
             Verb::Ls(args) => ls::run(&args),
+            Verb::Push(args) => push::run(&args),
+            Verb::Pull(args) => pull::run(&args),
             Verb::CompileChild(args) => Ok(compile_child::run(&args)),
         }
     }
@@ -87,6 +102,8 @@ mod tests {
             "skep ls --json --admin http://127.0.0.1:1 --token 0123456789abcdef",
             "skep status",
             "skep check a.wasm b --json",
+            "skep push a.wasm ghcr.io/team/a:1 --json",
+            "skep pull oci:ghcr.io/team/a@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad -o a.wasm --json",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -101,6 +118,10 @@ mod tests {
             "skep up a b",
             "skep bogus",
             "skep ls --nonsense",
+            "skep push a.wasm",
+            "skep push a.wasm team/a",
+            "skep push a.wasm ghcr.io/a@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "skep pull a.wasm",
         ] {
             assert_eq!(
                 Cli::try_parse_from(line.split(' '))

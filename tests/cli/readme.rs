@@ -69,7 +69,7 @@ async fn every_configuration_is_taken_as_printed() {
 #[tokio::test]
 async fn every_flag_is_in_the_help_and_the_other_way_round() {
     let readme = readme();
-    for verb in ["up", "check", "ls"] {
+    for verb in ["up", "check", "ls", "push", "pull"] {
         let help = skep([verb, "--help"]).await.output;
         let flags = help
             .split_whitespace()

@@ -34,7 +34,7 @@ impl Said {
     }
 }
 
-/// `skep ARGUMENTS` in `directory`.
+/// `skep ARGUMENTS` in `directory`, which has Docker's configuration too, if it has one.
 pub(crate) async fn skep_in<A: AsRef<OsStr>>(
     directory: &Path,
     arguments: impl IntoIterator<Item = A>,
@@ -45,6 +45,7 @@ pub(crate) async fn skep_in<A: AsRef<OsStr>>(
         .current_dir(directory)
         .env_remove("SKEP_ADMIN")
         .env_remove("SKEP_LOG")
+        .env("DOCKER_CONFIG", directory)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = within("skep to end", command.output()).await.unwrap();

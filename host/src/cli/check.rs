@@ -21,7 +21,7 @@ use crate::deploy::compile::{ArtifactKind, Contracts};
 use crate::deploy::link;
 use crate::telemetry::{chain, log};
 
-mod component;
+pub(super) mod component;
 mod graph;
 
 /// Keys that a skep.toml may have at its top and a service's manifest may not.

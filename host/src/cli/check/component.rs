@@ -11,7 +11,7 @@ use crate::deploy::compile::{ARTIFACT_BYTES_MAX, ArtifactKind, Contracts, Refuse
 
 /// Why the host would refuse a component.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BadComponent {
+pub(in crate::cli) enum BadComponent {
     #[error("can't be read: check the path, its permissions and that it is a file")]
     Read(#[source] io::Error),
     #[error(
@@ -27,8 +27,14 @@ pub(super) enum BadComponent {
 
 /// How the component would be served, and what it shares with other services.
 pub(super) fn examine(component: &Path) -> Result<(ArtifactKind, Contracts), BadComponent> {
-    let bytes = read(component)?;
-    let (component, kind, contracts) = component_of(&bytes)?;
+    examine_bytes(&read(component)?)
+}
+
+/// The same of a component or core module that has been read.
+pub(in crate::cli) fn examine_bytes(
+    bytes: &[u8],
+) -> Result<(ArtifactKind, Contracts), BadComponent> {
+    let (component, kind, contracts) = component_of(bytes)?;
     // Wasmtime takes fewer proposals than there are; what it refuses beyond that, the deployment says.
     Validator::new_with_features(WasmFeatures::all())
         .validate_all(&component)
@@ -36,7 +42,8 @@ pub(super) fn examine(component: &Path) -> Result<(ArtifactKind, Contracts), Bad
     Ok((kind, contracts))
 }
 
-fn read(component: &Path) -> Result<Vec<u8>, BadComponent> {
+/// A file's bytes, unless they are more than a component may have.
+pub(in crate::cli) fn read(component: &Path) -> Result<Vec<u8>, BadComponent> {
     // Opening a pipe would wait for a writer.
     let metadata = std::fs::metadata(component).map_err(BadComponent::Read)?;
     if !metadata.is_file() {

@@ -1,0 +1,108 @@
+//! `skep push`: stores a component in an OCI registry.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::check::component::{self, BadComponent};
+use super::registry::{self, Reference, ReferenceError, RegistryError, Version};
+use super::{Failure, output_failed};
+
+/// What tools that show images call one by.
+const TITLE: &str = "org.opencontainers.image.title";
+
+/// Arguments of `skep push`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The component, or core module, to be stored
+    file: PathBuf,
+    /// Where: HOST/REPOSITORY:TAG, with the login that `docker login` left
+    #[arg(value_parser = with_tag)]
+    reference: Reference,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a component was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The file is no component that a host would take.
+    #[error("{}", file.display())]
+    Component {
+        /// As given.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The registry does not take it.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Nothing can be started here.
+    #[error("can't start")]
+    Runtime(#[source] io::Error),
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Done {
+    reference: String,
+    digest: String,
+    component: String,
+}
+
+/// Stores the component and prints where it is by digest.
+///
+/// # Errors
+/// When the file is no component, or the registry does not take it.
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let done = push(args)?;
+    let mut output = io::stdout().lock();
+    let printed = if args.json {
+        serde_json::to_writer_pretty(&mut output, &done)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(output))
+    } else {
+        let Done {
+            reference,
+            component,
+            ..
+        } = &done;
+        writeln!(output, "reference  {reference}\ncomponent  {component}")
+    };
+    printed.map(|()| ExitCode::SUCCESS).or_else(output_failed)
+}
+
+fn push(args: &Args) -> Result<Done, PushError> {
+    let bad = |source: BadComponent| PushError::Component {
+        file: args.file.clone(),
+        source: source.into(),
+    };
+    let bytes = component::read(&args.file).map_err(bad)?;
+    component::examine_bytes(&bytes).map_err(bad)?;
+    let name = args.file.file_name().map(|name| name.to_string_lossy());
+    let annotations = BTreeMap::from_iter(name.map(|name| (TITLE.to_owned(), name.into_owned())));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(PushError::Runtime)?;
+    let pushed = registry::push(&args.reference, bytes.into(), annotations);
+    let pushed = runtime.block_on(pushed)?;
+    Ok(Done {
+        reference: pushed.reference.to_string(),
+        digest: pushed.digest.to_string(),
+        component: pushed.component.to_string(),
+    })
+}
+
+/// A digest follows from what is pushed: nothing can be pushed to one.
+fn with_tag(text: &str) -> Result<Reference, ReferenceError> {
+    let reference: Reference = text.parse()?;
+    match reference.version() {
+        Version::Tag(_) => Ok(reference),
+        Version::Digest(_) => Err(ReferenceError::NoTag(text.to_owned())),
+    }
+}
