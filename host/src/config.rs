@@ -3,6 +3,7 @@
 //! The rest of the host sees the resolved types only. Every error says the file, the line, what is wrong and
 //! what to do about it; nothing here starts, watches or opens anything but the files it is told to read.
 
+pub mod build;
 pub mod host;
 pub mod service;
 

@@ -13,7 +13,7 @@ use super::document::Document;
 use super::error::ConfigError;
 use super::raw::{RawHost, RawService};
 use super::service::resolve::{Confined, resolve};
-use super::service::{self, ServiceConfig, absolute};
+use super::service::{self, SERVICE_TOML, ServiceConfig, absolute};
 use super::token::Token;
 
 /// Where the gateway listens if nothing else is said.
@@ -68,6 +68,8 @@ pub struct HostConfig {
 pub enum Source {
     /// A folder of drop-ins.
     Folder(PathBuf),
+    /// The `service.toml` of one service, in its own folder.
+    Service(PathBuf),
     /// One `.wasm`, served at `/`.
     File(PathBuf),
     /// A `skep.toml` that lists services, names a folder of drop-ins, or both.
@@ -229,8 +231,11 @@ fn find(
         (path, _) => absolute(path.unwrap_or(Path::new(SERVICES_DEFAULT)))?,
     };
     let is = |extension: &str| path.extension().is_some_and(|found| found == extension);
+    let own_manifest = path.join(SERVICE_TOML);
     let given_twice = config.as_ref().is_some_and(|config| *config != path);
-    if path.is_dir() {
+    if own_manifest.is_file() {
+        Ok((Source::Service(own_manifest), config))
+    } else if path.is_dir() {
         Ok((Source::Folder(path), config))
     } else if !path.exists() {
         Err(ConfigError::Missing {
@@ -238,6 +243,8 @@ fn find(
             fix: "create the folder and drop .wasm files into it, or name a folder, a skep.toml or a .wasm file"
                 .to_owned(),
         })
+    } else if service::is_service_toml(&path) {
+        Ok((Source::Service(path), config))
     } else if is("wasm") {
         Ok((Source::File(path), config))
     } else if is("toml") && given_twice {

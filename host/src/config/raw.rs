@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::units::{OneOrMore, Size, Span};
+use super::units::{OneOrMore, RawCommand, Size, Span};
 
 /// `service.toml`, `NAME.toml`, or a `[[service]]` in `skep.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +26,7 @@ pub(super) struct RawService {
     pub(super) health: Option<RawHealth>,
     pub(super) callee: Option<BTreeMap<String, RawCallee>>,
     pub(super) rollout: Option<RawRollout>,
+    pub(super) build: Option<RawBuild>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,6 +77,13 @@ pub(super) struct RawThreshold {
     pub(super) max: Option<f64>,
     pub(super) min: Option<f64>,
     pub(super) max_ratio: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawBuild {
+    pub(super) command: Option<RawCommand>,
+    pub(super) watch: Option<OneOrMore>,
 }
 
 /// `[callee.NAME]`.

@@ -23,6 +23,9 @@ use super::error::ConfigError;
 use super::host::Pool;
 use super::raw::RawService;
 
+/// The manifest in a service's own folder.
+pub const SERVICE_TOML: &str = "service.toml";
+
 /// A service, resolved. Its serialised form identifies the configuration; it holds the values of `[env]`, so
 /// it is for hashing, never for showing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,13 +196,13 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
     })
 }
 
-fn is_service_toml(manifest: &Path) -> bool {
+pub(super) fn is_service_toml(manifest: &Path) -> bool {
     manifest
         .file_name()
-        .is_some_and(|name| name == "service.toml")
+        .is_some_and(|name| name == SERVICE_TOML)
 }
 
-fn file_name(manifest: &Path) -> Option<String> {
+pub(super) fn file_name(manifest: &Path) -> Option<String> {
     let name = if is_service_toml(manifest) {
         manifest.parent()?.file_name()?
     } else {

@@ -1,5 +1,6 @@
 //! What a service's configuration resolves to; the host's is in `settings`. What it refuses is in `messages`, what it survives in `hostile`.
 
+mod build;
 mod hostile;
 mod messages;
 mod settings;
@@ -223,6 +224,8 @@ fn any_change_of_a_manifest_changes_what_is_serialised() {
     };
     let full = serialised(FULL);
     assert_eq!(full, serialised(&format!("# a comment\n{FULL}")));
+    let built = "\n[build]\ncommand = 'make'\nwatch = 'src'\n";
+    assert_eq!(full, serialised(&format!("{FULL}{built}")));
     for (from, to) in [
         ("shop.example", "*.shop.example"),
         ("\"POST\"", "\"PUT\""),

@@ -18,6 +18,13 @@ pub(super) struct Span(pub(super) Duration);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OneOrMore(pub(super) Vec<String>);
 
+/// A line for the shell, or a program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RawCommand {
+    Shell(String),
+    Program(Vec<String>),
+}
+
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(SizeVisitor)
@@ -83,5 +90,30 @@ impl<'de> Visitor<'de> for OneOrMoreVisitor {
             texts.push(text);
         }
         Ok(OneOrMore(texts))
+    }
+}
+
+impl<'de> Deserialize<'de> for RawCommand {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawCommandVisitor)
+    }
+}
+
+struct RawCommandVisitor;
+
+impl<'de> Visitor<'de> for RawCommandVisitor {
+    type Value = RawCommand;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a line for the shell in quotes, or an array of a program and its arguments")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<RawCommand, E> {
+        Ok(RawCommand::Shell(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<RawCommand, A::Error> {
+        let OneOrMore(words) = OneOrMoreVisitor.visit_seq(items)?;
+        Ok(RawCommand::Program(words))
     }
 }

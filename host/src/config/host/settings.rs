@@ -266,7 +266,10 @@ fn services(
 
 /// The folder that PATH lies in.
 fn beside(source: &Source) -> &Path {
-    let (Source::Folder(path) | Source::File(path) | Source::Manifest(path)) = source;
+    let path = match source {
+        Source::Folder(path) | Source::File(path) | Source::Manifest(path) => path,
+        Source::Service(manifest) => manifest.parent().unwrap_or(manifest),
+    };
     path.parent().unwrap_or(path)
 }
 

@@ -12,6 +12,7 @@ use skep_policy::routes::{HostPattern, Method, PathPattern, RouteSpec};
 
 use super::{Allow, Instances, ServiceConfig, absolute, is_service_toml, rollout, tolerance};
 use crate::config::allowed::AllowedHost;
+use crate::config::build;
 use crate::config::document::{PATH_BYTES_MAX, Scope};
 use crate::config::error::ConfigError;
 use crate::config::raw::{RawAllow, RawInstances, RawLimits, RawRoute, RawService};
@@ -42,6 +43,8 @@ pub(in crate::config) fn resolve(
     lookup: Lookup<'_>,
 ) -> Result<ServiceConfig, ConfigError> {
     let name = name(raw.name.as_deref(), default_name.as_deref(), scope)?;
+    // Looked at for its mistakes only: how a service is built says nothing of what it is.
+    build::check(raw.build, scope, confined)?;
     let routes = match raw.route {
         None => RouteSpec::drop_in(&name),
         Some(routes) => routes
@@ -86,7 +89,7 @@ pub(in crate::config) fn resolve(
     })
 }
 
-fn name(
+pub(in crate::config) fn name(
     given: Option<&str>,
     default: Option<&str>,
     scope: &Scope<'_>,
@@ -110,6 +113,23 @@ fn component(
     scope: &Scope<'_>,
     confined: Confined,
 ) -> Result<PathBuf, ConfigError> {
+    let (given, path) = component_path(given, scope, confined)?;
+    if !path.is_file() {
+        return Err(ConfigError::NoComponent {
+            at: scope.place(&["component"]),
+            component: given,
+            path,
+        });
+    }
+    Ok(path)
+}
+
+/// What the component is called and where it lies, if it is there.
+pub(in crate::config) fn component_path(
+    given: Option<String>,
+    scope: &Scope<'_>,
+    confined: Confined,
+) -> Result<(String, PathBuf), ConfigError> {
     let document = scope.document();
     let manifest = document.path();
     let has_stem = confined == Confined::ToFolder && !is_service_toml(manifest);
@@ -146,14 +166,7 @@ fn component(
         ));
     }
     let path = absolute(&document.folder().join(relative))?;
-    if !path.is_file() {
-        return Err(ConfigError::NoComponent {
-            at: scope.place(&["component"]),
-            component: given,
-            path,
-        });
-    }
-    Ok(path)
+    Ok((given, path))
 }
 
 fn route(raw: RawRoute, scope: &Scope<'_>) -> Result<RouteSpec, ConfigError> {

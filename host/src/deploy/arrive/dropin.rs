@@ -4,11 +4,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::config::service::SERVICE_TOML;
+
 /// Files of other tools, and of the host, that end in `.toml` and are no service's.
 const FOREIGN_MANIFESTS: [&str; 3] = ["skep.toml", "Cargo.toml", "rust-toolchain.toml"];
-
-/// The manifest in a service's own folder.
-const SERVICE_TOML: &str = "service.toml";
 
 /// The names of a folder that may be services, sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -61,7 +60,7 @@ impl DropIns {
 }
 
 /// Hidden files, and those that editors and downloads leave for a while.
-pub(super) fn is_temporary(name: &OsStr) -> bool {
+pub fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(b".") || name.ends_with(b"~") || name.starts_with(b"#")
 }

@@ -85,6 +85,7 @@ impl Scanner {
         let mut claims = Vec::new();
         match self.intake.source.clone() {
             Source::Folder(folder) => self.folder(&folder, now, &mut scan, &mut claims),
+            Source::Service(manifest) => claims.extend(self.manifest(&manifest, now, &mut scan).0),
             Source::File(file) => claims.extend(self.file(&file, now, &mut scan)),
             Source::Manifest(manifest) => {
                 self.listed(&manifest, now, &mut scan, &mut claims);
