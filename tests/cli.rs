@@ -1,7 +1,10 @@
 //! What is typed: each verb, what it says and how it ends.
 
+mod build;
 mod check;
+mod completions;
 mod ls;
+mod new;
 mod readme;
 mod registry;
 mod up;

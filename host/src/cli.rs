@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+pub mod build;
 pub mod check;
 pub mod compile_child;
+pub mod completions;
 pub mod ls;
 pub mod pull;
 pub mod push;
+pub mod new;
 pub mod up;
 
 mod registry;
@@ -26,6 +29,10 @@ pub struct Cli {
 enum Verb {
     /// Run the host
     Up(up::Args),
+    /// Make a folder with the sources of a new service
+    New(new::Args),
+    /// Build a service from its sources
+    Build(build::Args),
     /// Validate components and configuration without running them
     Check(check::Args),
     /// List the services of a running host
@@ -35,6 +42,8 @@ enum Verb {
     Push(push::Args),
     /// Fetch a component from an OCI registry
     Pull(pull::Args),
+    /// Print what completes this command line, for a shell to read
+    Completions(completions::Args),
     /// Compile one artifact for the host that started this process
     #[command(name = compile_child::VERB, hide = true)]
     CompileChild(compile_child::Args),
@@ -46,6 +55,12 @@ pub enum Failure {
     /// `skep up`
     #[error(transparent)]
     Up(#[from] up::UpError),
+    /// `skep new`
+    #[error(transparent)]
+    New(#[from] new::NewError),
+    /// `skep build`
+    #[error(transparent)]
+    Build(#[from] build::BuildError),
     /// `skep ls`
     #[error(transparent)]
     Ls(#[from] ls::LsError),
@@ -68,10 +83,15 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.verb {
             Verb::Up(args) => Ok(up::run(args)?),
+            Verb::New(args) => new::run(&args),
+            Verb::Build(args) => build::run(&args),
             Verb::Check(args) => check::run(&args).or_else(output_failed),
             Verb::Ls(args) => ls::run(&args),
             Verb::Push(args) => push::run(&args),
             Verb::Pull(args) => pull::run(&args),
+            Verb::Completions(args) => {
+                completions::run(&args, &<Self as CommandFactory>::command()).or_else(output_failed)
+            }
             Verb::CompileChild(args) => Ok(compile_child::run(&args)),
         }
     }
@@ -91,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+        <Cli as CommandFactory>::command().debug_assert();
     }
 
     #[test]
@@ -104,6 +124,11 @@ mod tests {
             "skep check a.wasm b --json",
             "skep push a.wasm ghcr.io/team/a:1 --json",
             "skep pull oci:ghcr.io/team/a@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad -o a.wasm --json",
+            "skep new hello --lang rust",
+            "skep build",
+            "skep build services/hello --json",
+            "skep up hello --watch",
+            "skep completions zsh",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -117,6 +142,10 @@ mod tests {
             "skep up --listen nowhere",
             "skep up a b",
             "skep bogus",
+            "skep new",
+            "skep new hello --lang cobol",
+            "skep build a b",
+            "skep completions",
             "skep ls --nonsense",
             "skep push a.wasm",
             "skep push a.wasm team/a",

@@ -11,6 +11,7 @@ use toml::{Table, Value};
 use super::guests::root;
 use super::host::Host;
 use super::process::Process;
+use super::sources::cargo_environment;
 use super::turn::Turn;
 use super::wait::{until, within};
 
@@ -27,6 +28,7 @@ pub(crate) struct Setup {
     /// What is served, if it is not the folder of drop-ins.
     target: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
+    watches: bool,
     alone: bool,
     turn: Option<Turn>,
 }
@@ -49,6 +51,7 @@ impl Setup {
             cache,
             target: None,
             environment: Vec::new(),
+            watches: false,
             alone: false,
             turn: None,
         }
@@ -87,6 +90,13 @@ impl Setup {
     /// A variable in the host's own environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sources are watched and built.
+    pub(crate) fn watching(mut self) -> Self {
+        self.watches = true;
+        self.environment.extend(cargo_environment());
         self
     }
 
@@ -131,6 +141,7 @@ impl Setup {
         command
             .arg("up")
             .arg(self.target.clone().unwrap_or_else(|| self.services()))
+            .args(self.watches.then_some("--watch"))
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .arg("--config")
             .arg(config)

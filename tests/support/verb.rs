@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio::process::Command;
 
+use super::sources::cargo_environment;
 use super::wait::within;
 
 /// What a verb said and how it ended.
@@ -34,26 +35,40 @@ impl Said {
     }
 }
 
-/// `skep ARGUMENTS` in `directory`, which has Docker's configuration too, if it has one.
-pub(crate) async fn skep_in<A: AsRef<OsStr>>(
+/// `skep ARGUMENTS` in `directory`, which has Docker's configuration too, if it has one; to be run by [`run`].
+pub(crate) fn command<A: AsRef<OsStr>>(
     directory: &Path,
     arguments: impl IntoIterator<Item = A>,
-) -> Said {
+) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
     command
         .args(arguments)
         .current_dir(directory)
+        .envs(cargo_environment())
         .env_remove("SKEP_ADMIN")
         .env_remove("SKEP_LOG")
         .env("DOCKER_CONFIG", directory)
         .stdin(Stdio::null())
         .kill_on_drop(true);
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(mut command: Command) -> Said {
     let output = within("skep to end", command.output()).await.unwrap();
     Said {
         code: output.status.code(),
         output: String::from_utf8(output.stdout).unwrap(),
         error: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// `skep ARGUMENTS` in `directory`.
+pub(crate) async fn skep_in<A: AsRef<OsStr>>(
+    directory: &Path,
+    arguments: impl IntoIterator<Item = A>,
+) -> Said {
+    run(command(directory, arguments)).await
 }
 
 /// `skep ARGUMENTS`.

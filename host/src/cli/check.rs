@@ -65,23 +65,23 @@ pub struct Args {
 
 /// What was found out.
 #[derive(Debug, Default, Serialize)]
-struct Findings {
-    services: Vec<Good>,
-    problems: Vec<Problem>,
+pub(super) struct Findings {
+    pub(super) services: Vec<Good>,
+    pub(super) problems: Vec<Problem>,
 }
 
 /// A service that would be deployed.
 #[derive(Debug, Serialize)]
-struct Good {
+pub(super) struct Good {
     name: String,
-    kind: String,
+    pub(super) kind: String,
     routes: Vec<String>,
     file: PathBuf,
 }
 
 /// Something that would be refused.
 #[derive(Debug, Serialize)]
-struct Problem {
+pub(super) struct Problem {
     file: PathBuf,
     /// The service that would be refused, as far as it is known.
     service: Option<String>,
@@ -130,7 +130,8 @@ pub fn run(args: &Args) -> io::Result<ExitCode> {
     })
 }
 
-fn check(paths: &[PathBuf]) -> Findings {
+/// Finds out what a host would make of these files.
+pub(super) fn check(paths: &[PathBuf]) -> Findings {
     let mut findings = Findings::default();
     let (hosts, loose): (Vec<_>, Vec<_>) = paths
         .iter()
@@ -392,7 +393,13 @@ fn print(mut output: impl Write, findings: &Findings) -> io::Result<()> {
             routes.join("  ")
         )?;
     }
-    for problem in &findings.problems {
+    print_problems(output, &findings.problems)
+}
+
+/// What is wrong, a line each.
+pub(super) fn print_problems(mut output: impl Write, problems: &[Problem]) -> io::Result<()> {
+    let colours = log::colours(&io::stdout());
+    for problem in problems {
         writeln!(
             output,
             "{}  {}",

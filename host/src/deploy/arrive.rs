@@ -3,12 +3,15 @@
 //! Looks at files and never parses a component; takes nothing that may still be on its way. A file that is
 //! wrong spoils its own service only, and a place that can't be read spoils none: what runs goes on running.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::dropin::DropIns;
 use crate::config::{HostConfig, Pool, ServiceConfig, Source};
 use crate::deploy::compile::Artifact;
 
+mod awaited;
+mod changes;
 mod diff;
 mod doorbell;
 mod dropin;
@@ -20,9 +23,13 @@ mod trail;
 mod watch;
 mod whole;
 
+pub use awaited::Awaited;
+pub use changes::{Changes, Hush};
+pub use dropin::is_temporary;
 pub use error::{ArriveError, Cut};
 pub use scan::{Found, Scan, Scanner};
-pub use stamp::Now;
+pub use stamp::{Now, Stamp};
+pub use trail::Directories;
 pub use watch::Watch;
 
 const COMPLETE_MS: u64 = 2;
@@ -38,6 +45,8 @@ pub struct Intake {
     source: Source,
     folder: Option<PathBuf>,
     pool: Pool,
+    /// Components that somebody is about to put in their places.
+    pub awaited: Awaited,
 }
 
 impl Intake {
@@ -48,7 +57,24 @@ impl Intake {
             source: config.source.clone(),
             folder: config.services.clone(),
             pool: config.pool.clone(),
+            awaited: Awaited::default(),
         }
+    }
+
+    /// The folder of drop-ins, if there is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// The manifests of the drop-ins that are there; none while their folder can't be read.
+    #[must_use]
+    pub fn manifests(&self) -> Vec<PathBuf> {
+        if let Source::Service(manifest) = &self.source {
+            return vec![manifest.clone()];
+        }
+        let listed = self.folder.as_deref().map(DropIns::list);
+        listed.and_then(Result::ok).unwrap_or_default().manifests
     }
 }
 

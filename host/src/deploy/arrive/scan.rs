@@ -266,7 +266,7 @@ impl Scanner {
     ) -> Found {
         if let ConfigError::NoComponent { path, .. } = &error {
             scan.directories.add_trail(path);
-            if !self.looker.is_settled(manifest, now) {
+            if self.intake.awaited.has(path) || !self.looker.is_settled(manifest, now) {
                 return Found::Waiting;
             }
         }

@@ -20,11 +20,11 @@ pub(super) enum Interest {
 /// Directories to watch, none of them recursively, each by its one path without symlinks: the kernel watches
 /// a directory once and reports it by the path that was given last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Directories(BTreeMap<PathBuf, Interest>);
+pub struct Directories(BTreeMap<PathBuf, Interest>);
 
 impl Directories {
     /// Adds a directory, if it is there, of which every entry matters.
-    pub(super) fn add_every(&mut self, directory: &Path) {
+    pub fn add_every(&mut self, directory: &Path) {
         if let Ok(directory) = directory.canonicalize() {
             self.0.insert(directory, Interest::Every);
         }

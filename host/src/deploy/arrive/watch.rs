@@ -26,10 +26,10 @@ use super::{Batch, Intake, Pace};
 const BATCHES_MAX: usize = 4;
 
 /// How often to look when the system can't tell of changes.
-const POLL: Duration = Duration::from_secs(1);
+pub(super) const POLL: Duration = Duration::from_secs(1);
 
 /// A look may take up to one part in this many of the time.
-const LOOK_SHARE: u32 = 5;
+pub(super) const LOOK_SHARE: u32 = 5;
 
 /// Watches until it is dropped.
 #[derive(Debug)]
@@ -145,16 +145,16 @@ impl Thread {
 }
 
 /// The system's events about the directories that matter.
-struct Events {
+pub(super) struct Events {
     doorbell: Arc<Doorbell>,
     watcher: Option<RecommendedWatcher>,
     /// Device and inode: a directory that was replaced has to be watched anew.
     watched: HashMap<PathBuf, (u64, u64)>,
-    is_polling: bool,
+    pub(super) is_polling: bool,
 }
 
 impl Events {
-    fn new(doorbell: Arc<Doorbell>) -> Self {
+    pub(super) fn new(doorbell: Arc<Doorbell>) -> Self {
         let ear = Arc::clone(&doorbell);
         let watcher = notify::recommended_watcher(move |event| hear(&ear, event));
         let mut events = Self {
@@ -171,7 +171,7 @@ impl Events {
     }
 
     /// Watches these directories and no others; true if there was one that had not been watched.
-    fn watch(&mut self, directories: &Directories) -> bool {
+    pub(super) fn watch(&mut self, directories: &Directories) -> bool {
         self.doorbell.listen_for(directories.clone());
         let Some(watcher) = &mut self.watcher else {
             return false;
@@ -210,7 +210,7 @@ impl Events {
     }
 
     /// Forgets directories that went or moved, so that they are watched when they are back.
-    fn lose(&mut self, lost: Vec<PathBuf>) {
+    pub(super) fn lose(&mut self, lost: Vec<PathBuf>) {
         for path in lost {
             self.watched.remove(&path);
         }
