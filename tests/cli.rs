@@ -8,3 +8,4 @@ mod new;
 mod readme;
 mod registry;
 mod up;
+mod watch;

@@ -69,7 +69,16 @@ async fn every_configuration_is_taken_as_printed() {
 #[tokio::test]
 async fn every_flag_is_in_the_help_and_the_other_way_round() {
     let readme = readme();
-    for verb in ["up", "check", "ls", "push", "pull"] {
+    for verb in [
+        "up",
+        "new",
+        "build",
+        "check",
+        "ls",
+        "push",
+        "pull",
+        "completions",
+    ] {
         let help = skep([verb, "--help"]).await.output;
         let flags = help
             .split_whitespace()

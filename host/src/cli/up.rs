@@ -13,6 +13,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::rebuild::Rebuild;
 use self::signals::Signals;
 use crate::admin::Admin;
 use crate::config::{self, ConfigError, HostConfig, Overrides};
@@ -27,6 +28,7 @@ use crate::telemetry;
 use crate::telemetry::log::{self, LogError, LogGuard};
 
 mod progress;
+mod rebuild;
 mod signals;
 
 /// Threads that accept, deploy and answer operators; none of them runs guests.
@@ -35,7 +37,7 @@ const CONTROL_THREADS: usize = 2;
 /// Arguments of `skep up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A folder of drop-ins, a skep.toml, or one .wasm that is served at / [default: ./services]
+    /// A folder of drop-ins or of one service, a skep.toml, or one .wasm that is served at / [default: ./services]
     path: Option<PathBuf>,
     /// Where the gateway listens; repeatable; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
@@ -52,6 +54,9 @@ pub struct Args {
     /// A skep.toml with the host's settings, for a PATH that is none itself
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Build each service that has sources here again whenever they change
+    #[arg(long)]
+    watch: bool,
 }
 
 /// Why the host did not start.
@@ -102,7 +107,14 @@ pub fn run(args: Args) -> Result<ExitCode, UpError> {
         .build()
         .map_err(UpError::Threads)?;
     let busy = busy_runtime(lanes).map_err(UpError::Threads)?;
-    let ended = control.block_on(host(config, lanes, busy.handle().clone(), &log, bar));
+    let ended = control.block_on(host(
+        config,
+        lanes,
+        busy.handle().clone(),
+        &log,
+        bar,
+        args.watch,
+    ));
     // What is left is cut: waiting for it here could take for ever.
     control.shutdown_background();
     busy.shutdown_background();
@@ -115,6 +127,7 @@ async fn host(
     busy_lane: Handle,
     log: &LogGuard,
     bar: ProgressBar,
+    rebuilds: bool,
 ) -> Result<ExitCode, UpError> {
     // Before anything says that the host is there: whoever reads that may send a signal.
     let mut signals = Signals::listen().map_err(UpError::Threads)?;
@@ -134,9 +147,15 @@ async fn host(
     let deployer = Deployer::new(core.clone(), compiler(&core)?);
     announce(&gateway.addresses, admin.address);
 
+    let intake = Intake::of(&core.config);
+    // First: what is about to be built is not missing.
+    let rebuild = rebuilds
+        .then(|| Rebuild::start(intake.clone()))
+        .transpose()
+        .map_err(UpError::Threads)?;
     let known = known_by_files(&core.state).await?;
     let (watch, batches) =
-        Watch::start(Intake::of(&core.config), Pace::default(), known).map_err(UpError::Threads)?;
+        Watch::start(intake, Pace::default(), known).map_err(UpError::Threads)?;
     let deploying = deployer.run(batches, orders_given, first_scan);
     let deploying = AbortOnDropHandle::new(tokio::spawn(async {
         if let Err(error) = deploying.await {
@@ -148,14 +167,17 @@ async fn host(
         }
     }));
     let settling = AbortOnDropHandle::new(tokio::spawn(report_first_scan(core.clone())));
-    progress::show(&core, bar);
+    if !rebuilds {
+        // Otherwise standard error is for what compilers say, too.
+        progress::show(&core, bar);
+    }
 
     let signal = signals.stop(|| watch.rescan()).await;
     tracing::info!(
         signal = signal.name,
         "draining; another signal ends the host at once"
     );
-    drop((watch, deploying, settling));
+    drop((rebuild, watch, deploying, settling));
     tokio::select! {
         biased;
         second = signals.stop(|| {}) => {
