@@ -9,9 +9,9 @@ pub mod check;
 pub mod compile_child;
 pub mod completions;
 pub mod ls;
+pub mod new;
 pub mod pull;
 pub mod push;
-pub mod new;
 pub mod up;
 
 mod registry;
@@ -122,8 +122,8 @@ mod tests {
             "skep ls --json --admin http://127.0.0.1:1 --token 0123456789abcdef",
             "skep status",
             "skep check a.wasm b --json",
-            "skep push a.wasm ghcr.io/team/a:1 --json",
-            "skep pull oci:ghcr.io/team/a@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad -o a.wasm --json",
+            "skep push a.wasm registry.example/team/a:1 --json",
+            "skep pull oci:registry.example/team/a@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad -o a.wasm --json",
             "skep new hello --lang rust",
             "skep build",
             "skep build services/hello --json",
@@ -149,7 +149,7 @@ mod tests {
             "skep ls --nonsense",
             "skep push a.wasm",
             "skep push a.wasm team/a",
-            "skep push a.wasm ghcr.io/a@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "skep push a.wasm registry.example/a@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
             "skep pull a.wasm",
         ] {
             assert_eq!(

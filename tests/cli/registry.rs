@@ -216,9 +216,9 @@ async fn what_is_no_reference_is_a_usage_error() {
     for (arguments, part) in [
         (&["pull"][..], "Usage: skep pull"),
         (&["pull", "hello"], "names no registry"),
-        (&["pull", "https://ghcr.io/a"], "without http://"),
+        (&["pull", "https://registry.example/a"], "without http://"),
         (&["push", "a.wasm"], "Usage: skep push"),
-        (&["push", "a.wasm", "ghcr.io/A:1"], "no repository"),
+        (&["push", "a.wasm", "registry.example/A:1"], "no repository"),
     ] {
         skep_in(Path::new("/"), arguments)
             .await

@@ -349,19 +349,19 @@ mod tests {
     #[test]
     fn redirections_are_followed_where_nobody_can_listen() {
         assert_eq!(
-            led("ghcr.io/a", "/v2/x?y").unwrap(),
-            "https://ghcr.io/v2/x?y"
+            led("registry.example/a", "/v2/x?y").unwrap(),
+            "https://registry.example/v2/x?y"
         );
         let elsewhere = "https://cdn.example/x";
-        assert_eq!(led("ghcr.io/a", elsewhere).unwrap(), elsewhere);
+        assert_eq!(led("registry.example/a", elsewhere).unwrap(), elsewhere);
         let here = "http://localhost:1/x";
         assert_eq!(led("127.0.0.1:5000/a", here).unwrap(), here);
         for (reference, location) in [
-            ("ghcr.io/a", "http://ghcr.io/x"),
-            ("ghcr.io/a", "http://127.0.0.1/x"),
+            ("registry.example/a", "http://registry.example/x"),
+            ("registry.example/a", "http://127.0.0.1/x"),
             ("127.0.0.1:5000/a", "http://cdn.example/x"),
-            ("ghcr.io/a", "//cdn.example/x"),
-            ("ghcr.io/a", "file:///etc/passwd"),
+            ("registry.example/a", "//cdn.example/x"),
+            ("registry.example/a", "file:///etc/passwd"),
         ] {
             let error = led(reference, location).unwrap_err();
             assert!(matches!(error, RegistryError::Elsewhere { .. }), "{error}");
@@ -370,12 +370,12 @@ mod tests {
 
     #[test]
     fn a_login_goes_to_the_registry_alone() {
-        let session = session("ghcr.io/a");
+        let session = session("registry.example/a");
         let is_registry = |url: &str| session.is_registry(&url.parse().unwrap());
-        assert!(is_registry("https://ghcr.io/v2/"));
+        assert!(is_registry("https://registry.example/v2/"));
         for url in [
-            "http://ghcr.io/v2/",
-            "https://ghcr.io:444/v2/",
+            "http://registry.example/v2/",
+            "https://registry.example:444/v2/",
             "https://cdn.example/",
         ] {
             assert!(!is_registry(url), "{url}");

@@ -96,13 +96,13 @@ mod tests {
         // user:secret
         let config = br#"{
             "auths": {
-                "ghcr.io": {"auth": "dXNlcjpzZWNyZXQ="},
+                "registry.example": {"auth": "dXNlcjpzZWNyZXQ="},
                 "https://index.docker.io/v1/": {"auth": "dXNlcjpzZWNyZXQ="},
                 "acr.example": {"auth": "dXNlcjpzZWNyZXQ=", "identitytoken": "token"},
                 "helped.example": {}
             }
         }"#;
-        for registry in ["ghcr.io", "docker.io"] {
+        for registry in ["registry.example", "docker.io"] {
             let login = find_in(config, registry).unwrap();
             assert!(
                 matches!(login, Login::Password { user, password } if user == "user" && password == "secret")
@@ -118,8 +118,8 @@ mod tests {
 
     #[test]
     fn what_is_broken_is_an_error() {
-        assert!(find_in(b"rubbish", "ghcr.io").is_err());
+        assert!(find_in(b"rubbish", "registry.example").is_err());
         let no_such_helper = br#"{"credsStore": "there-is-none-of-this-name"}"#;
-        assert!(find_in(no_such_helper, "ghcr.io").is_err());
+        assert!(find_in(no_such_helper, "registry.example").is_err());
     }
 }

@@ -243,7 +243,7 @@ mod tests {
     const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     fn reference() -> Reference {
-        "ghcr.io/a:1".parse().unwrap()
+        "registry.example/a:1".parse().unwrap()
     }
 
     fn manifest(config: &str, layers: &[&str]) -> Manifest {

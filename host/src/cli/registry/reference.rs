@@ -39,7 +39,7 @@ pub(in crate::cli) enum Version {
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum ReferenceError {
     #[error(
-        "{} names no registry: write HOST/REPOSITORY:TAG, such as ghcr.io/team/inventory:1.0",
+        "{} names no registry: write HOST/REPOSITORY:TAG, such as registry.example/team/inventory:1.0",
         quoted(.0)
     )]
     NoRegistry(String),
@@ -227,14 +227,14 @@ mod tests {
     fn references_are_read_as_other_tools_write_them() {
         for (text, shown, origin) in [
             (
-                "ghcr.io/team/inventory:1.0",
-                "ghcr.io/team/inventory:1.0",
-                "https://ghcr.io",
+                "registry.example/team/inventory:1.0",
+                "registry.example/team/inventory:1.0",
+                "https://registry.example",
             ),
             (
-                "oci:ghcr.io/a_b/c-d",
-                "ghcr.io/a_b/c-d:latest",
-                "https://ghcr.io",
+                "oci:registry.example/a_b/c-d",
+                "registry.example/a_b/c-d:latest",
+                "https://registry.example",
             ),
             (
                 "oci://localhost:5000/a:b",
@@ -268,11 +268,14 @@ mod tests {
     #[test]
     fn a_digest_says_more_than_a_tag() {
         for text in [
-            format!("ghcr.io/a@{DIGEST}"),
-            format!("ghcr.io/a:1@{DIGEST}"),
+            format!("registry.example/a@{DIGEST}"),
+            format!("registry.example/a:1@{DIGEST}"),
         ] {
             let reference: Reference = text.parse().unwrap();
-            assert_eq!(reference.to_string(), format!("ghcr.io/a@{DIGEST}"));
+            assert_eq!(
+                reference.to_string(),
+                format!("registry.example/a@{DIGEST}")
+            );
         }
     }
 
@@ -282,21 +285,21 @@ mod tests {
             ("", "names no registry"),
             ("inventory", "names no registry"),
             ("team/inventory", "names no registry"),
-            ("https://ghcr.io/a", "without http://"),
-            ("oci:https://ghcr.io/a", "without http://"),
-            ("user:secret@ghcr.io/a", "no registry's address"),
-            ("ghcr.io:0/a", "no registry's address"),
-            ("ghcr..io/a", "no registry's address"),
+            ("https://registry.example/a", "without http://"),
+            ("oci:https://registry.example/a", "without http://"),
+            ("user:secret@registry.example/a", "no registry's address"),
+            ("registry.example:0/a", "no registry's address"),
+            ("registry..example/a", "no registry's address"),
             ("[::g]/a", "no registry's address"),
-            ("ghcr.io/", "no repository"),
-            ("ghcr.io/Team", "no repository"),
-            ("ghcr.io/a//b", "no repository"),
-            ("ghcr.io/../b", "no repository"),
-            ("ghcr.io/a?b", "no repository"),
-            ("ghcr.io/a:", "no tag"),
-            ("ghcr.io/a:-1", "no tag"),
-            ("ghcr.io/a:b/c", "no tag"),
-            ("ghcr.io/a@md5:00", "no digest"),
+            ("registry.example/", "no repository"),
+            ("registry.example/Team", "no repository"),
+            ("registry.example/a//b", "no repository"),
+            ("registry.example/../b", "no repository"),
+            ("registry.example/a?b", "no repository"),
+            ("registry.example/a:", "no tag"),
+            ("registry.example/a:-1", "no tag"),
+            ("registry.example/a:b/c", "no tag"),
+            ("registry.example/a@md5:00", "no digest"),
         ] {
             let error = text.parse::<Reference>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
