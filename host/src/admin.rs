@@ -1,7 +1,7 @@
 //! The admin API: what operators and their tools ask the host, on a listener of its own.
 //!
-//! Answers come from memory, at once; nothing here takes a request's path, or waits for one. It goes on answering while
-//! the host drains.
+//! Nothing here takes a request's path, or waits for one; what changes something is the deployer's to do. It goes on
+//! answering while the host drains.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::deploy::order::Orders;
@@ -24,8 +26,13 @@ use crate::telemetry;
 use crate::telemetry::log::Dropped;
 
 mod answer;
+mod api;
+mod command;
+mod follow;
 mod graph;
 mod guard;
+mod receive;
+mod resource;
 mod services;
 
 pub(crate) use self::services::routes;
@@ -58,16 +65,18 @@ struct Api {
     gateway: Arc<Gateway>,
     log: Dropped,
     orders: Orders,
+    uploads: api::Uploads,
+    /// Cancelled when the API is closed: who follows events is let go.
+    closing: CancellationToken,
     started: SystemTime,
     /// Only names of this machine are taken for the API's own: pages of other sites in a local browser have others.
     loopback: bool,
 }
 
 struct Server {
-    api: Api,
+    api: Arc<Api>,
     connections: Arc<Semaphore>,
     tracker: TaskTracker,
-    closing: tokio_util::sync::CancellationToken,
 }
 
 impl Admin {
@@ -91,14 +100,15 @@ impl Admin {
             gateway,
             log,
             orders,
+            uploads: api::Uploads::default(),
+            closing: CancellationToken::new(),
             started: SystemTime::now(),
             loopback: address.ip().is_loopback(),
         };
         let server = Arc::new(Server {
-            api,
+            api: Arc::new(api),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             tracker: TaskTracker::new(),
-            closing: tokio_util::sync::CancellationToken::new(),
         });
         // Not joined: it ends when the API is closed.
         drop(server.tracker.spawn(server.clone().accept(listener)));
@@ -107,7 +117,7 @@ impl Admin {
 
     /// Stops accepting and lets the answers under way go out, for a moment at most.
     pub async fn close(&self) {
-        self.server.closing.cancel();
+        self.server.api.closing.cancel();
         self.server.tracker.close();
         if timeout(CLOSE_TIMEOUT, self.server.tracker.wait())
             .await
@@ -125,13 +135,19 @@ impl Server {
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             let Some(permit) = self
+                .api
                 .closing
                 .run_until_cancelled(self.connections.clone().acquire_owned())
                 .await
             else {
                 return;
             };
-            let Some(accepted) = self.closing.run_until_cancelled(listener.accept()).await else {
+            let Some(accepted) = self
+                .api
+                .closing
+                .run_until_cancelled(listener.accept())
+                .await
+            else {
                 return;
             };
             match (accepted, permit) {
@@ -152,15 +168,25 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             return tracing::debug!(%error, "connection to the admin API lost");
         }
-        let served = AtomicU64::new(0);
+        let work = Arc::new(Work::default());
         let service = service_fn(|request| {
-            served.fetch_add(1, Relaxed);
-            std::future::ready(Ok::<_, Infallible>(answer::answer(&self.api, &request)))
+            let under_way = UnderWay::begin(&work);
+            let api = self.api.clone();
+            async move {
+                let response = api.answer(request).await;
+                Ok::<_, Infallible>(response.map(|body| {
+                    body.map_frame(move |frame| {
+                        // Until the body is dropped.
+                        let _ = &under_way;
+                        frame
+                    })
+                }))
+            }
         });
         let builder = builder();
         let mut connection =
             std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let mut silence = std::pin::pin!(silence(&served));
+        let mut silence = std::pin::pin!(silence(&work));
         let mut ending = false;
         loop {
             tokio::select! {
@@ -171,7 +197,7 @@ impl Server {
                     }
                     return;
                 }
-                () = self.closing.cancelled(), if !ending => {
+                () = self.api.closing.cancelled(), if !ending => {
                     ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -181,13 +207,37 @@ impl Server {
     }
 }
 
-/// Ends when a connection has brought no request for too long.
-async fn silence(served: &AtomicU64) {
+/// The requests of one connection.
+#[derive(Debug, Default)]
+struct Work {
+    begun: AtomicU64,
+    under_way: AtomicU64,
+}
+
+/// A request until its answer is out.
+struct UnderWay(Arc<Work>);
+
+impl UnderWay {
+    fn begin(work: &Arc<Work>) -> Self {
+        work.begun.fetch_add(1, Relaxed);
+        work.under_way.fetch_add(1, Relaxed);
+        Self(work.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Ends when a connection has brought no request for too long. One that is under way has bounds of its own.
+async fn silence(work: &Work) {
     let (mut seen, mut wait) = (0, HEADER_TIMEOUT);
     loop {
         sleep(wait).await;
-        let now = served.load(Relaxed);
-        if now == seen {
+        let now = work.begun.load(Relaxed);
+        if now == seen && work.under_way.load(Relaxed) == 0 {
             return;
         }
         (seen, wait) = (now, IDLE_TIMEOUT);

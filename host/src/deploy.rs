@@ -186,6 +186,7 @@ impl Deployer {
             digest: compiled.digest.to_string(),
             config: config.clone(),
             origin,
+            lines: self.core.lines.clone(),
         };
         let linked = (Arc::new(program), compiled.contracts.clone());
         let revision = Arc::new(Revision::new(identity, linked, claims));

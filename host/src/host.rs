@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::capability::egress::Outside;
+use crate::capability::output::Lines;
 use crate::config::HostConfig;
 use crate::deploy::board::Board;
 use crate::engine::{Engines, PROBES_MAX};
@@ -46,6 +47,8 @@ pub struct Core {
     pub draining: CancellationToken,
     /// All requests.
     pub traffic: Arc<HostTraffic>,
+    /// What guests print.
+    pub lines: Lines,
     pub(crate) egress: Arc<Outside>,
     pub(crate) busy_lane: Handle,
     pub(crate) control: Handle,
@@ -120,6 +123,7 @@ impl Core {
             first_scan,
             draining: CancellationToken::new(),
             traffic: Arc::default(),
+            lines: Lines::default(),
             egress: Outside::new(control.clone()),
             busy_lane,
             control,

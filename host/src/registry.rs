@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::capability::egress::REQUESTS_PER_REVISION_MAX;
-use crate::capability::output::LineBudget;
+use crate::capability::output::{LineBudget, Lines};
 use crate::config::ServiceConfig;
 use crate::config::service::rollout::Sticky;
 use crate::deploy::compile::Contracts;
@@ -116,6 +116,7 @@ pub(crate) struct Identity {
     pub(crate) digest: String,
     pub(crate) config: Arc<ServiceConfig>,
     pub(crate) origin: Origin,
+    pub(crate) lines: Lines,
 }
 
 impl Revision {
@@ -129,8 +130,9 @@ impl Revision {
             digest,
             config,
             origin,
+            lines,
         } = identity;
-        let output = LineBudget::new(config.name.as_ref(), number);
+        let output = LineBudget::new(config.name.as_ref(), number, lines);
         let instances = Instances::new(&config, &program);
         Self {
             number,
@@ -156,6 +158,7 @@ impl Revision {
             digest: self.digest.clone(),
             config: self.config.clone(),
             origin: self.origin.clone(),
+            lines: self.output.followers().clone(),
         };
         let linked = (self.program.clone(), self.contracts.clone());
         Self::new(identity, linked, self.claims)

@@ -4,6 +4,7 @@
 //! One host at a time has a state folder. What is committed is on disk when the commit returns. Nothing here decides
 //! anything.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,7 @@ mod tests;
 
 pub use self::artifacts::{ArtifactError, Artifacts, Held, Incoming};
 pub use self::error::StateError;
+pub(crate) use self::record::now_unix_ms;
 pub use self::record::{
     Audit, Commit, Event, Happening, Kind, Origin, StoredRevision, StoredRollout, StoredService,
     Unreadable,
@@ -42,6 +44,8 @@ pub struct State {
     database: Arc<Mutex<Database>>,
     worker: Worker,
     events: broadcast::Sender<Arc<Event>>,
+    /// Of the services that are there.
+    generations: Mutex<BTreeMap<String, u64>>,
     // Released last.
     _lock: Lock,
 }
@@ -56,11 +60,16 @@ impl State {
         let lock = Lock::take(&path)?;
         let artifacts = Artifacts::open(&path)?;
         let database = Database::open(&path)?;
+        let rows = database.services()?.into_iter();
+        let rows = rows.filter(|row| row.current.is_some());
+        let generations = rows.map(|row| (row.name.to_string(), row.generation));
+        let generations = Mutex::new(generations.collect());
         let worker = Worker::start("skep-state").map_err(StateError::Thread)?;
         Ok(Self {
             artifacts,
             database: Arc::new(Mutex::new(database)),
             worker,
+            generations,
             events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
             _lock: lock,
         })
@@ -97,12 +106,47 @@ impl State {
         self.with(move |database| database.kept(&service)).await
     }
 
+    /// The same with their artifacts.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn revisions(&self, service: &str) -> Result<Vec<(u64, Digest)>, StateError> {
+        let service = service.to_owned();
+        self.with(move |database| database.revisions(&service))
+            .await
+    }
+
+    /// A number that changes with every change of a service; None if there is none.
+    pub fn generation(&self, service: &str) -> Option<u64> {
+        self.generations().get(service).copied()
+    }
+
+    fn generations(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes all of it or nothing; then tells whoever follows the events.
     ///
     /// # Errors
     /// When it could not be written: nothing has changed then.
     pub async fn commit(&self, commit: Commit) -> Result<(), StateError> {
+        let services = commit.services.iter();
+        let generations = services.map(|(service, _)| {
+            let generation = service.current.map(|_| service.generation);
+            (service.name.to_string(), generation)
+        });
+        let generations: Vec<_> = generations.collect();
         let written = self.with(move |database| database.commit(commit)).await?;
+        let mut known = self.generations();
+        for (name, generation) in generations {
+            match generation {
+                Some(generation) => known.insert(name, generation),
+                None => known.remove(&name),
+            };
+        }
+        drop(known);
         for event in written {
             // Nobody may be following.
             self.events.send(Arc::new(event)).ok();

@@ -5,8 +5,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, Request, Version};
 
-use crate::config::Token;
-
 /// Whether a request to an API that listens on a loopback address was meant for this machine.
 ///
 /// A page of another site can have its own name resolve to 127.0.0.1 and then send requests here from an operator's
@@ -44,17 +42,38 @@ fn is_port_suffix(text: &str) -> bool {
             .is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
-/// Whether a request presents the token, if one is needed.
-pub(super) fn is_authorised(token: Option<&Token>, headers: &HeaderMap) -> bool {
-    let Some(token) = token else { return true };
+/// Whether a browser sent a request for a page of another site. Nobody but browsers says where a request comes from, and
+/// browsers always do.
+pub(super) fn is_from_elsewhere<B>(request: &Request<B>) -> bool {
+    let text = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
+    if text("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        return true;
+    }
+    let Some(origin) = text("origin") else {
+        return false;
+    };
+    let host = request
+        .uri()
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(|| text("host"));
+    let of_origin = origin.split_once("://").map(|(_, host)| host);
+    of_origin.is_none() || of_origin != host
+}
+
+/// The token that a request presents.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (Some(given), None) = (given.next(), given.next()) else {
-        return false;
+        return None;
     };
-    let Some((scheme, given)) = given.to_str().ok().and_then(|given| given.split_once(' ')) else {
-        return false;
-    };
-    scheme.eq_ignore_ascii_case("bearer") && token.matches(given.trim())
+    let (scheme, given) = given.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
 }
 
 #[cfg(test)]
@@ -139,24 +158,44 @@ mod tests {
     }
 
     #[test]
-    fn the_token_and_nothing_else_opens() {
-        let token = Token::try_from("0123456789abcdef").unwrap();
+    fn one_bearer_is_one() {
         let with = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(AUTHORIZATION, value.parse().unwrap());
             }
-            is_authorised(Some(&token), &headers)
+            bearer(&headers).map(str::to_owned)
         };
-        assert!(is_authorised(None, &HeaderMap::new()));
-        assert!(with(&["Bearer 0123456789abcdef"]) && with(&["bearer  0123456789abcdef"]));
+        let token = Some("0123456789abcdef".to_owned());
+        assert_eq!(with(&["Bearer 0123456789abcdef"]), token);
+        assert_eq!(with(&["bearer  0123456789abcdef"]), token);
+        for none in [
+            &[][..],
+            &["Bearer"],
+            &["0123456789abcdef"],
+            &["Basic 0123456789abcdef"],
+            &["Bearer a", "Bearer a"],
+        ] {
+            assert_eq!(with(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_told_by_what_browsers_say() {
+        let from = |headers: &[(&str, &str)]| {
+            let mut request = request("/", Some("localhost:8081"));
+            for (name, value) in headers {
+                let name: http::HeaderName = name.parse().unwrap();
+                request.headers_mut().insert(name, value.parse().unwrap());
+            }
+            is_from_elsewhere(&request)
+        };
+        assert!(!from(&[]) && !from(&[("origin", "http://localhost:8081")]));
+        assert!(!from(&[("sec-fetch-site", "same-origin")]));
+        assert!(from(&[("origin", "http://evil.example")]) && from(&[("origin", "null")]));
+        assert!(from(&[("origin", "http://localhost:8082")]));
         assert!(
-            !with(&[]) && !with(&["Bearer"]) && !with(&["Bearer "]) && !with(&["0123456789abcdef"])
+            from(&[("sec-fetch-site", "cross-site")]) && from(&[("sec-fetch-site", "same-site")])
         );
-        assert!(!with(&["Basic 0123456789abcdef"]) && !with(&["Bearer 0123456789abcdeF"]));
-        assert!(!with(&[
-            "Bearer 0123456789abcdef",
-            "Bearer 0123456789abcdef"
-        ]));
     }
 }

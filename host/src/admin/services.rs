@@ -36,6 +36,8 @@ struct Summary {
     revision: Option<u64>,
     digest: Option<String>,
     kind: Option<&'static str>,
+    /// Changes with every change of the service.
+    generation: Option<u64>,
     /// A newer candidate is on its way.
     deploying: bool,
     /// Why the newest candidate was refused.
@@ -153,6 +155,7 @@ struct Known<'a> {
     service: Option<&'a Arc<Service>>,
     missing: Vec<String>,
     unbound: Vec<String>,
+    generation: Option<u64>,
     retiring: Vec<&'a Arc<Revision>>,
 }
 
@@ -160,7 +163,7 @@ pub(super) fn list(core: &Core) -> List {
     let moment = Moment::of(core);
     List {
         services: moment
-            .by_name()
+            .by_name(core)
             .iter()
             .map(|(name, known)| known.summary(name))
             .collect(),
@@ -181,7 +184,10 @@ pub(super) fn are_required_ones_well(core: &Core) -> bool {
 /// None if nothing is known under `name`.
 pub(super) fn detail(core: &Core, name: &str) -> Option<Detail> {
     let moment = Moment::of(core);
-    moment.by_name().get(name).map(|known| known.detail(name))
+    moment
+        .by_name(core)
+        .get(name)
+        .map(|known| known.detail(name))
 }
 
 impl Moment {
@@ -193,7 +199,7 @@ impl Moment {
         }
     }
 
-    fn by_name(&self) -> BTreeMap<&str, Known<'_>> {
+    fn by_name(&self, core: &Core) -> BTreeMap<&str, Known<'_>> {
         let mut all: BTreeMap<&str, Known<'_>> = BTreeMap::new();
         for (name, report) in &self.reports {
             all.entry(name).or_default().report = Some(report);
@@ -210,6 +216,9 @@ impl Moment {
                 .or_default()
                 .retiring
                 .push(revision);
+        }
+        for (name, known) in &mut all {
+            known.generation = core.state.generation(name);
         }
         all
     }
@@ -230,6 +239,7 @@ impl Known<'_> {
             revision: revision.map(|revision| revision.number),
             digest: revision.map(|revision| revision.digest.clone()),
             kind: revision.map(|revision| revision.program.describe()),
+            generation: self.generation,
             deploying: self.report.is_some_and(|report| report.deploying),
             error: self.report.and_then(|report| report.error.clone()),
             routes: self

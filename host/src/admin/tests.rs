@@ -7,8 +7,9 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::answer::AnswerBody;
 use super::*;
-use crate::config::{self, Overrides, Token};
+use crate::config::{self, Caller, Overrides, Role, Token};
 use crate::registry::Service;
 use crate::state::State;
 
@@ -33,7 +34,13 @@ async fn fixture(token: Option<&str>) -> Fixture {
     .unwrap();
     config.pool.instances = 4;
     config.pool.memory_max = 1 << 20;
-    config.admin_token = token.map(|token| Token::try_from(token).unwrap());
+    if let Some(token) = token {
+        let caller = Caller {
+            name: "admin".to_owned(),
+            role: Role::Admin,
+        };
+        config.tokens.add(caller, &Token::try_from(token).unwrap());
+    }
     let (first_scan, scanned) = watch::channel(false);
     let state = Arc::new(State::open(&config.state).unwrap());
     let control = Handle::current();
@@ -44,6 +51,8 @@ async fn fixture(token: Option<&str>) -> Fixture {
         gateway,
         log: Dropped::none(),
         orders: Orders::channel().0,
+        uploads: api::Uploads::default(),
+        closing: CancellationToken::new(),
         started: SystemTime::now(),
         loopback: true,
     };
@@ -63,7 +72,7 @@ fn ask(method: &str, path: &str) -> Request<Empty<Bytes>> {
         .unwrap()
 }
 
-async fn read(response: Response<Full<Bytes>>) -> (StatusCode, String) {
+async fn read(response: Response<AnswerBody>) -> (StatusCode, String) {
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
@@ -71,7 +80,7 @@ async fn read(response: Response<Full<Bytes>>) -> (StatusCode, String) {
 
 impl Fixture {
     async fn get(&self, path: &str) -> (StatusCode, String) {
-        read(answer::answer(&self.api, &ask("GET", path))).await
+        read(self.api.answer(ask("GET", path)).await).await
     }
 
     fn announce(&self, wasm: &str) {
@@ -96,14 +105,14 @@ impl Fixture {
 #[tokio::test]
 async fn every_answer_is_plain_about_itself() {
     let fixture = fixture(None).await;
-    let response = answer::answer(&fixture.api, &ask("GET", "/healthz"));
+    let response = fixture.api.answer(ask("GET", "/healthz")).await;
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
     assert_eq!(
         response.headers()[header::X_CONTENT_TYPE_OPTIONS],
         "nosniff"
     );
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
-    let head = answer::answer(&fixture.api, &ask("HEAD", "/healthz"));
+    let head = fixture.api.answer(ask("HEAD", "/healthz")).await;
     assert_eq!(
         head.headers()[header::CONTENT_LENGTH],
         response.headers()[header::CONTENT_LENGTH]
@@ -115,7 +124,7 @@ async fn every_answer_is_plain_about_itself() {
 async fn what_is_not_there_or_not_taken_is_a_problem() {
     let fixture = fixture(None).await;
     for path in ["/", "/v1", "/v1/services/nobody"] {
-        let response = answer::answer(&fixture.api, &ask("GET", path));
+        let response = fixture.api.answer(ask("GET", path)).await;
         assert_eq!(
             response.headers()[header::CONTENT_TYPE],
             "application/problem+json"
@@ -128,13 +137,13 @@ async fn what_is_not_there_or_not_taken_is_a_problem() {
             (&404.into(), &"Not Found".into())
         );
     }
-    let posted = answer::answer(&fixture.api, &ask("POST", "/v1/services"));
+    let posted = fixture.api.answer(ask("POST", "/v1/services")).await;
     assert_eq!(
         (posted.status().as_u16(), &posted.headers()[header::ALLOW]),
         (405, &"GET, HEAD".parse().unwrap())
     );
     let with_body = ask("GET", "/healthz").map(|_| Full::new(Bytes::from_static(b"x")));
-    let refused = answer::answer(&fixture.api, &with_body);
+    let refused = fixture.api.answer(with_body).await;
     assert_eq!(
         (
             refused.status().as_u16(),
@@ -172,7 +181,7 @@ async fn with_a_token_only_probes_are_open() {
     ] {
         assert_eq!(fixture.get(path).await.0, expected, "{path}");
     }
-    let refused = answer::answer(&fixture.api, &ask("GET", "/metrics"));
+    let refused = fixture.api.answer(ask("GET", "/metrics")).await;
     assert_eq!(
         refused.headers()[header::WWW_AUTHENTICATE],
         "Bearer realm=\"skep\""
@@ -182,7 +191,7 @@ async fn with_a_token_only_probes_are_open() {
         header::AUTHORIZATION,
         format!("Bearer {token}").parse().unwrap(),
     );
-    assert_eq!(answer::answer(&fixture.api, &request).status(), 200);
+    assert_eq!(fixture.api.answer(request.clone()).await.status(), 200);
 }
 
 #[tokio::test]
@@ -192,9 +201,9 @@ async fn a_name_that_is_not_this_machines_is_misdirected() {
     request
         .headers_mut()
         .insert(header::HOST, "rebound.example".parse().unwrap());
-    assert_eq!(answer::answer(&fixture.api, &request).status(), 421);
+    assert_eq!(fixture.api.answer(request.clone()).await.status(), 421);
     fixture.api.loopback = false;
-    assert_eq!(answer::answer(&fixture.api, &request).status(), 200);
+    assert_eq!(fixture.api.answer(request.clone()).await.status(), 200);
 }
 
 #[tokio::test]

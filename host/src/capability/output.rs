@@ -8,14 +8,20 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::io::AsyncWrite;
+use tokio::sync::broadcast;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use crate::state::now_unix_ms;
 
 /// Bytes of a line that reach the log; the rest of the line is cut.
 const LINE_BYTES_MAX: usize = 4096;
 /// Lines a second of one revision that reach the log.
 const LINES_PER_SECOND_MAX: u32 = 200;
+/// Lines that a follower may be behind before it misses some.
+const LINES_BEHIND_MAX: usize = 1024;
 /// What one write may carry.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
@@ -26,11 +32,59 @@ pub(crate) enum Stream {
     Stderr,
 }
 
+impl Stream {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// One line that a guest printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// When, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// Whose.
+    pub service: String,
+    /// Of which revision.
+    pub revision: u64,
+    /// `stdout` or `stderr`.
+    pub stream: &'static str,
+    /// The line, without its end.
+    pub text: String,
+}
+
+/// Those who follow what guests print. A slow one misses lines; guests never wait.
+#[derive(Debug, Clone)]
+pub struct Lines(broadcast::Sender<Arc<Line>>);
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(LINES_BEHIND_MAX))
+    }
+}
+
+impl Lines {
+    /// What is printed from now on.
+    pub fn follow(&self) -> broadcast::Receiver<Arc<Line>> {
+        self.0.subscribe()
+    }
+
+    fn tell(&self, line: impl FnOnce() -> Line) {
+        if self.0.receiver_count() > 0 {
+            self.0.send(Arc::new(line())).ok();
+        }
+    }
+}
+
 /// The budget of log lines that all instances of a revision share.
 #[derive(Debug)]
 pub(crate) struct LineBudget {
     service: String,
     revision: u64,
+    followers: Lines,
     window: Mutex<Window>,
 }
 
@@ -42,7 +96,7 @@ struct Window {
 }
 
 impl LineBudget {
-    pub(crate) fn new(service: &str, revision: u64) -> Arc<Self> {
+    pub(crate) fn new(service: &str, revision: u64, followers: Lines) -> Arc<Self> {
         let window = Window {
             started: Instant::now(),
             lines: 0,
@@ -51,8 +105,14 @@ impl LineBudget {
         Arc::new(Self {
             service: service.into(),
             revision,
+            followers,
             window: Mutex::new(window),
         })
+    }
+
+    /// Where the lines go beside the log.
+    pub(crate) fn followers(&self) -> &Lines {
+        &self.followers
     }
 
     fn log(&self, stream: Stream, line: &[u8]) {
@@ -70,6 +130,13 @@ impl LineBudget {
         }
         // A value, not a format: so the log quotes it, and no line can pass for another event or field.
         let message = &*String::from_utf8_lossy(line);
+        self.followers.tell(|| Line {
+            at_unix_ms: now_unix_ms(),
+            service: service.clone(),
+            revision,
+            stream: stream.as_str(),
+            text: message.to_owned(),
+        });
         match stream {
             Stream::Stdout => {
                 tracing::info!(target: "skep::guest", service, revision, stream = "stdout", message);
@@ -225,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_takes_bounded_memory() {
-        let stream = LogStream::new(Stream::Stdout, LineBudget::new("a", 1));
+        let stream = LogStream::new(Stream::Stdout, LineBudget::new("a", 1, Lines::default()));
         for _ in 0..1000 {
             stream.append(&[b'x'; 1024]);
         }

@@ -1,5 +1,6 @@
 //! The host's own settings: defaults, then `skep.toml`, then flags.
 
+mod access;
 mod settings;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use super::error::ConfigError;
 use super::raw::{RawHost, RawService};
 use super::service::resolve::{Confined, resolve};
 use super::service::{self, SERVICE_TOML, ServiceConfig, absolute};
-use super::token::Token;
+use super::token::{Token, Tokens};
 
 /// Where the gateway listens if nothing else is said.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -35,6 +36,8 @@ pub struct HostConfig {
     pub admin: SocketAddr,
     /// What clients of the admin API must present; always there if `admin` isn't loopback.
     pub admin_token: Option<Token>,
+    /// All tokens of the admin API, that one among them.
+    pub tokens: Tokens,
     /// The folder of what must survive a restart; absolute.
     pub state: PathBuf,
     /// The folder of compiled components; absolute.

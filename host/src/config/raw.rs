@@ -201,6 +201,7 @@ pub(super) struct RawHost {
     pub(super) admin: Option<String>,
     pub(super) admin_token: Option<String>,
     pub(super) admin_token_file: Option<String>,
+    pub(super) token: Option<Vec<RawToken>>,
     pub(super) state: Option<String>,
     pub(super) cache: Option<String>,
     pub(super) revision_history_limit: Option<usize>,
@@ -212,6 +213,14 @@ pub(super) struct RawHost {
     pub(super) pool: Option<RawPool>,
     pub(super) compile: Option<RawCompile>,
     pub(super) log: Option<RawLog>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawToken {
+    pub(super) name: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) sha256: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,6 +2,7 @@
 
 pub(in crate::config) mod resolve;
 pub mod rollout;
+mod sent;
 pub mod tolerance;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,8 @@ use skep_policy::limits::Limits;
 use skep_policy::name::ServiceName;
 use skep_policy::routes::RouteSpec;
 use skep_policy::size;
+
+pub use self::sent::sent;
 
 use self::resolve::{Confined, resolve};
 use self::rollout::Rollout;

@@ -1,4 +1,4 @@
-//! The admin API's token: never shown, compared in constant time.
+//! Who may ask the admin API for what: tokens, of which the host keeps no more than their digests.
 
 use std::fmt;
 use std::ops::Deref;
@@ -27,6 +27,84 @@ impl Token {
     #[must_use]
     pub fn matches(&self, given: &str) -> bool {
         Sha256::digest(&self.0) == Sha256::digest(given)
+    }
+}
+
+/// What the holder of a token may do; each may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look.
+    Read,
+    /// Deploy, roll back and remove.
+    Deploy,
+    /// See who did what.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Deploy, Self::Admin];
+
+    /// The word in configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Deploy => "deploy",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Somebody who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's name, or `anonymous`.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// The tokens that a host knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tokens(Vec<Known>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    caller: Caller,
+    sha256: [u8; 32],
+}
+
+impl Tokens {
+    /// Whether anybody may do anything, as on a host without tokens.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Knows one more: by itself.
+    pub(crate) fn add(&mut self, caller: Caller, token: &Token) {
+        let sha256 = Sha256::digest(&token.0).into();
+        self.0.push(Known { caller, sha256 });
+    }
+
+    /// Knows one more: by its digest.
+    pub(super) fn add_digest(&mut self, caller: Caller, sha256: [u8; 32]) {
+        self.0.push(Known { caller, sha256 });
+    }
+
+    /// Whether a name is taken.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known.caller.name == name)
+    }
+
+    /// Whose token was given. What is compared are digests, all of them: how long that takes says nothing of the tokens.
+    #[must_use]
+    pub fn identify(&self, given: &str) -> Option<&Caller> {
+        let given: [u8; 32] = Sha256::digest(given).into();
+        let found = self.0.iter().filter(|known| known.sha256 == given);
+        found.map(|known| &known.caller).last()
     }
 }
 

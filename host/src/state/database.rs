@@ -179,6 +179,11 @@ impl Database {
         self.rows(sql, [service], |row| row.get(0))
     }
 
+    pub(super) fn revisions(&self, service: &str) -> Result<Vec<(u64, Digest)>, StateError> {
+        let sql = "SELECT number, digest FROM revisions WHERE service = ? ORDER BY number DESC";
+        self.rows(sql, [service], |row| Ok((row.get(0)?, parsed(row, 1)?)))
+    }
+
     /// Of all kept revisions.
     pub(super) fn digests(&self) -> Result<BTreeSet<Digest>, StateError> {
         let rows = self.rows("SELECT DISTINCT digest FROM revisions", [], |row| {

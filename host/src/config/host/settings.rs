@@ -13,14 +13,14 @@ use skep_policy::{duration, size};
 
 use super::{
     ADMIN_DEFAULT, Compile, HostConfig, LISTEN_DEFAULT, Log, Overrides, Pool, Source, Timeouts,
+    access,
 };
-use crate::config::document::{Document, PATH_BYTES_MAX, Scope};
+use crate::config::document::{PATH_BYTES_MAX, Scope};
 use crate::config::error::ConfigError;
 use crate::config::raw::{
     RawCalls, RawCompile, RawConnections, RawHost, RawLog, RawPool, RawTimeouts,
 };
 use crate::config::service::absolute;
-use crate::config::token::Token;
 use crate::config::units::{Size, Span};
 
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
@@ -41,10 +41,10 @@ const COMPILE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const COMPILE_PARALLEL_MAX: usize = 256;
 
 /// Where the settings were written, if they were.
-struct Origin<'a>(Option<&'a Scope<'a>>);
+pub(super) struct Origin<'a>(Option<&'a Scope<'a>>);
 
 impl Origin<'_> {
-    fn error(&self, keys: &[&str], what: impl Display) -> ConfigError {
+    pub(super) fn error(&self, keys: &[&str], what: impl Display) -> ConfigError {
         match self.0 {
             Some(scope) => scope.error(keys, what),
             None => ConfigError::Flag(format!("{}: {what}", keys.join("."))),
@@ -52,7 +52,7 @@ impl Origin<'_> {
     }
 
     /// A path in the file, from the file's folder.
-    fn path(&self, keys: &[&str], text: &str) -> Result<PathBuf, ConfigError> {
+    pub(super) fn path(&self, keys: &[&str], text: &str) -> Result<PathBuf, ConfigError> {
         if text.is_empty() || text.len() > PATH_BYTES_MAX || text.contains('\0') {
             return Err(self.error(
                 keys,
@@ -121,9 +121,10 @@ pub(super) fn resolve(
     flags: Overrides,
 ) -> Result<HostConfig, ConfigError> {
     let origin = Origin(scope);
-    let admin_token = admin_token(&raw, &origin)?;
+    let admin_token = access::admin_token(&raw, &origin)?;
     let listen = listen(&raw, &origin, flags.listen)?;
-    let admin = admin(&raw, &origin, flags.admin, &listen, admin_token.is_some())?;
+    let tokens = access::tokens(&raw, admin_token.as_ref(), &origin)?;
+    let admin = admin(&raw, &origin, flags.admin, &listen, !tokens.are_none())?;
     let state = match (flags.state, &raw.state) {
         (Some(state), _) => absolute(&state)?,
         (None, Some(state)) => origin.path(&["state"], state)?,
@@ -144,6 +145,7 @@ pub(super) fn resolve(
         listen,
         admin,
         admin_token,
+        tokens,
         state,
         cache,
         revision_history_limit,
@@ -218,27 +220,6 @@ fn admin(
         )));
     }
     Ok(admin)
-}
-
-fn admin_token(raw: &RawHost, origin: &Origin<'_>) -> Result<Option<Token>, ConfigError> {
-    let token = |keys: &[&str], text: &str| {
-        Token::try_from(text)
-            .map(Some)
-            .map_err(|error| origin.error(keys, error))
-    };
-    match (&raw.admin_token, &raw.admin_token_file) {
-        (None, None) => Ok(None),
-        (Some(text), None) => token(&["admin_token"], text),
-        (None, Some(file)) => {
-            let keys = ["admin_token_file"];
-            let file = Document::read(&origin.path(&keys, file)?)?;
-            token(&keys, file.text().trim())
-        }
-        (Some(_), Some(_)) => {
-            let what = "is given beside admin_token: leave out one of them";
-            Err(origin.error(&["admin_token_file"], what))
-        }
-    }
 }
 
 /// The folder of drop-ins, if there is one.

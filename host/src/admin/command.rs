@@ -1,0 +1,331 @@
+//! Orders to the deployer, and how they are answered.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body::Body;
+use serde::Deserialize;
+use skep_policy::name::ServiceName;
+
+use super::Api;
+use super::answer::Answer;
+use super::receive::{self, Bundle, Sent};
+use super::resource::Command;
+use crate::config::{Caller, ServiceConfig, service};
+use crate::deploy::arrive::Candidate;
+use crate::deploy::compile::{Artifact, Digest};
+use crate::deploy::order::{Expected, Extent, OrderError, Wanted, What};
+use crate::state::Origin;
+use crate::telemetry;
+
+/// Services that are deployed together.
+const BUNDLE_MAX: usize = 1_000;
+/// What a deployment comes from if nothing is said.
+const SOURCE_DEFAULT: &str = "admin API";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rollback {
+    to: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Promote {
+    #[serde(default)]
+    full: bool,
+}
+
+/// Nothing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// What can be sent.
+pub(super) trait Sendable:
+    Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + Unpin + 'static
+{
+}
+
+impl<B> Sendable for B where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>
+        + Send
+        + Unpin
+        + 'static
+{
+}
+
+impl Api {
+    /// `PUT /v1/services/NAME`.
+    pub(super) async fn deploy(
+        &self,
+        name: &str,
+        caller: &Caller,
+        request: Request<impl Sendable>,
+    ) -> Result<Answer, Answer> {
+        let name = service_name(name)?;
+        let (parts, body) = request.into_parts();
+        let expected = expected(&parts.headers)?;
+        let sent = receive::deployment(&self.core.state, &parts.headers, body).await?;
+        let config = self
+            .config(&name, sent.config.as_deref(), sent.digest)
+            .await?;
+        let source = sent.source.clone();
+        let wanted = wanted(config, sent);
+        let origin = origin(caller, source);
+        self.give(What::Deploy(vec![wanted]), origin, expected)
+            .await
+    }
+
+    /// `POST /v1/deployments`.
+    pub(super) async fn deploy_together(
+        &self,
+        caller: &Caller,
+        request: Request<impl Sendable>,
+    ) -> Result<Answer, Answer> {
+        let (parts, body) = request.into_parts();
+        let bundle: Bundle = receive::json(&parts.headers, body).await?;
+        if bundle.services.is_empty() || bundle.services.len() > BUNDLE_MAX {
+            let detail = format!("a deployment is of 1 to {BUNDLE_MAX} services");
+            return Err(Answer::problem(StatusCode::BAD_REQUEST, &detail));
+        }
+        let mut names = BTreeSet::new();
+        let mut all = Vec::new();
+        for member in bundle.services {
+            if !names.insert(member.name.clone()) {
+                let detail = format!("{} is there twice", member.name);
+                return Err(Answer::problem(StatusCode::BAD_REQUEST, &detail));
+            }
+            let held = receive::known(&self.core.state, member.artifact)?;
+            let config = member.config.as_deref();
+            let config = self.config(&member.name, config, member.artifact).await?;
+            let sent = Sent {
+                digest: member.artifact,
+                held,
+                config: None,
+                source: None,
+                force: bundle.force,
+            };
+            all.push(wanted(config, sent));
+        }
+        let source = bundle.source.map(|source| receive::plain(&source));
+        let origin = origin(caller, source);
+        self.give(What::Deploy(all), origin, Expected::Any).await
+    }
+
+    /// `PUT /v1/artifacts/DIGEST`.
+    pub(super) async fn keep(
+        &self,
+        digest: &str,
+        request: Request<impl Sendable>,
+    ) -> Result<Answer, Answer> {
+        let digest: Digest = digest
+            .parse()
+            .map_err(|error| Answer::problem(StatusCode::BAD_REQUEST, &format!("{error}")))?;
+        let (held, bytes) =
+            receive::artifact(&self.core.state, digest, request.into_body()).await?;
+        self.uploads.keep(held);
+        let answer = Answer::json(&serde_json::json!({"digest": digest, "bytes": bytes}));
+        Ok(answer.with_status(StatusCode::CREATED))
+    }
+
+    /// `DELETE /v1/services/NAME`.
+    pub(super) async fn remove(
+        &self,
+        name: &str,
+        caller: &Caller,
+        request: Request<impl Sendable>,
+    ) -> Result<Answer, Answer> {
+        let name = service_name(name)?;
+        let expected = expected(request.headers())?;
+        let force = match query(request.uri().query(), &["force"])?.first() {
+            None => false,
+            Some((_, value)) if value == "true" => true,
+            Some((_, value)) if value == "false" => false,
+            Some(_) => {
+                let detail = "force is neither true nor false";
+                return Err(Answer::problem(StatusCode::BAD_REQUEST, detail));
+            }
+        };
+        let what = What::Remove(name, force);
+        self.give(what, origin(caller, None), expected).await
+    }
+
+    /// `POST /v1/services/NAME/COMMAND`.
+    pub(super) async fn command(
+        &self,
+        name: &str,
+        command: Command,
+        caller: &Caller,
+        request: Request<impl Sendable>,
+    ) -> Result<Answer, Answer> {
+        let name = service_name(name)?;
+        let (parts, body) = request.into_parts();
+        let expected = expected(&parts.headers)?;
+        let what = match command {
+            Command::Rollback => {
+                let Rollback { to } = receive::json(&parts.headers, body).await?;
+                What::Rollback(name, to)
+            }
+            Command::Promote => {
+                let Promote { full } = receive::json(&parts.headers, body).await?;
+                What::Promote(name, if full { Extent::Full } else { Extent::Step })
+            }
+            Command::Pause | Command::Resume | Command::Abort => {
+                let Nothing {} = receive::json(&parts.headers, body).await?;
+                match command {
+                    Command::Pause => What::Pause(name),
+                    Command::Resume => What::Resume(name),
+                    _ => What::Abort(name),
+                }
+            }
+        };
+        self.give(what, origin(caller, None), expected).await
+    }
+
+    async fn give(&self, what: What, origin: Origin, expected: Expected) -> Result<Answer, Answer> {
+        let done = self.orders.give(what, origin, expected).await;
+        let done = done.map_err(|error| refusal(&error))?;
+        let answer = Answer::json(&done);
+        Ok(match done.services.as_slice() {
+            [one] => answer.tagged(one.generation),
+            _ => answer,
+        })
+    }
+
+    /// The configuration that was sent, or else the one that the service has.
+    async fn config(
+        &self,
+        name: &ServiceName,
+        sent: Option<&str>,
+        digest: Digest,
+    ) -> Result<ServiceConfig, Answer> {
+        let core = &self.core;
+        let component = core.state.artifacts.path(&digest);
+        let snapshot = core.registry.snapshot();
+        let running = snapshot
+            .services
+            .get(name)
+            .map(|service| service.config.clone());
+        if let (None, Some(running)) = (sent, running) {
+            return Ok(ServiceConfig {
+                component,
+                ..(*running).clone()
+            });
+        }
+        let text = sent.unwrap_or_default().to_owned();
+        let (name, pool) = (name.clone(), core.config.pool.clone());
+        let resolve = move || {
+            let config = service::sent(&name, &text, Path::new(&component))?;
+            service::fits(&config, &pool).map(|()| config)
+        };
+        let resolved = core
+            .state
+            .on_disk(resolve)
+            .await
+            .map_err(|_| Answer::failed())?;
+        resolved.map_err(|error| {
+            Answer::problem(StatusCode::UNPROCESSABLE_ENTITY, &telemetry::chain(&error))
+        })
+    }
+}
+
+fn wanted(config: ServiceConfig, sent: Sent) -> Wanted {
+    let artifact = Artifact {
+        digest: sent.digest,
+        path: config.component.clone(),
+    };
+    Wanted {
+        candidate: Candidate { config, artifact },
+        held: Arc::new(sent.held),
+        force: sent.force,
+    }
+}
+
+fn origin(caller: &Caller, source: Option<String>) -> Origin {
+    Origin {
+        actor: caller.name.clone(),
+        source: source.unwrap_or_else(|| SOURCE_DEFAULT.to_owned()),
+    }
+}
+
+pub(super) fn service_name(name: &str) -> Result<ServiceName, Answer> {
+    ServiceName::try_from(name)
+        .map_err(|error| Answer::problem(StatusCode::BAD_REQUEST, &error.to_string()))
+}
+
+/// What `If-Match` and `If-None-Match` say (RFC 9110, 13.1).
+fn expected(headers: &HeaderMap) -> Result<Expected, Answer> {
+    let value = |name| {
+        let value: Option<&http::HeaderValue> = headers.get(name);
+        value.map(|value| value.to_str().unwrap_or_default().trim())
+    };
+    match (value(header::IF_MATCH), value(header::IF_NONE_MATCH)) {
+        (None, None) => Ok(Expected::Any),
+        (None, Some("*")) => Ok(Expected::Absent),
+        (Some(tag), None) => {
+            let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            let number = number.and_then(|number| number.parse().ok());
+            let failed = "If-Match is no etag that this host has given";
+            let number =
+                number.ok_or_else(|| Answer::problem(StatusCode::PRECONDITION_FAILED, failed))?;
+            Ok(Expected::Generation(number))
+        }
+        _ => {
+            let detail = "If-Match takes one etag, If-None-Match only *, and not both";
+            Err(Answer::problem(StatusCode::BAD_REQUEST, detail))
+        }
+    }
+}
+
+/// The parameters of a query; each may be there once, and no other.
+pub(super) fn query(query: Option<&str>, known: &[&str]) -> Result<Vec<(String, String)>, Answer> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let pairs = query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty());
+    for pair in pairs {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decode = |text: &str| {
+            let text = text.replace('+', " ");
+            percent_encoding::percent_decode_str(&text)
+                .decode_utf8_lossy()
+                .into_owned()
+        };
+        let (name, value) = (decode(name), decode(value));
+        let is_new = found.iter().all(|(other, _)| *other != name);
+        if !known.contains(&name.as_str()) || !is_new {
+            let detail = format!(
+                "{name:?} is no parameter here, or there twice: there are {}",
+                known.join(", ")
+            );
+            return Err(Answer::problem(StatusCode::BAD_REQUEST, &detail));
+        }
+        found.push((name, value));
+    }
+    Ok(found)
+}
+
+fn refusal(error: &OrderError) -> Answer {
+    let status = match error {
+        OrderError::Refused { by_host: false, .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        OrderError::Refused { by_host: true, .. } | OrderError::State(_) => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        OrderError::Superseded(_) | OrderError::NoRollout(_) | OrderError::NothingOlder(_) => {
+            StatusCode::CONFLICT
+        }
+        OrderError::NoService(_) | OrderError::NoRevision { .. } => StatusCode::NOT_FOUND,
+        OrderError::Changed { .. } => StatusCode::PRECONDITION_FAILED,
+        OrderError::Starting(_) | OrderError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let answer = Answer::problem(status, &telemetry::chain(error));
+    match error {
+        OrderError::Starting(_) | OrderError::Stopping => answer.with(header::RETRY_AFTER, "1"),
+        _ => answer,
+    }
+}

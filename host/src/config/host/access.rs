@@ -1,0 +1,114 @@
+//! The tokens of the admin API, as `skep.toml` lists them.
+
+use skep_policy::nearest;
+use skep_policy::quote::quoted;
+
+use super::settings::Origin;
+use crate::config::document::Document;
+use crate::config::error::ConfigError;
+use crate::config::raw::{RawHost, RawToken};
+use crate::config::token::{Caller, Role, Token, Tokens};
+
+/// What `admin_token` is called where it is told who did something.
+const ADMIN_NAME: &str = "admin";
+const TOKENS_MAX: usize = 1_000;
+const NAME_CHARS_MAX: usize = 64;
+const DIGEST_BYTES: usize = 32;
+
+pub(super) fn admin_token(
+    raw: &RawHost,
+    origin: &Origin<'_>,
+) -> Result<Option<Token>, ConfigError> {
+    let token = |keys: &[&str], text: &str| {
+        Token::try_from(text)
+            .map(Some)
+            .map_err(|error| origin.error(keys, error))
+    };
+    match (&raw.admin_token, &raw.admin_token_file) {
+        (None, None) => Ok(None),
+        (Some(text), None) => token(&["admin_token"], text),
+        (None, Some(file)) => {
+            let keys = ["admin_token_file"];
+            let file = Document::read(&origin.path(&keys, file)?)?;
+            token(&keys, file.text().trim())
+        }
+        (Some(_), Some(_)) => {
+            let what = "is given beside admin_token: leave out one of them";
+            Err(origin.error(&["admin_token_file"], what))
+        }
+    }
+}
+
+/// All tokens: `admin_token`, if there is one, and each `[[token]]`.
+pub(super) fn tokens(
+    raw: &RawHost,
+    admin_token: Option<&Token>,
+    origin: &Origin<'_>,
+) -> Result<Tokens, ConfigError> {
+    let mut tokens = Tokens::default();
+    if let Some(token) = admin_token {
+        let name = ADMIN_NAME.to_owned();
+        let role = Role::Admin;
+        tokens.add(Caller { name, role }, token);
+    }
+    let listed = raw.token.as_deref().unwrap_or_default();
+    if listed.len() > TOKENS_MAX {
+        return Err(origin.error(&["token"], format!("lists more than {TOKENS_MAX} tokens")));
+    }
+    for (at, raw) in listed.iter().enumerate() {
+        let at = at.to_string();
+        let caller = caller(raw, &at, origin)?;
+        if tokens.has(&caller.name) {
+            let what = format!("{} is another token's name", quoted(&caller.name));
+            return Err(origin.error(&["token", &at, "name"], what));
+        }
+        tokens.add_digest(caller, digest(raw, &at, origin)?);
+    }
+    Ok(tokens)
+}
+
+fn caller(raw: &RawToken, at: &str, origin: &Origin<'_>) -> Result<Caller, ConfigError> {
+    let name = raw.name.clone().unwrap_or_default();
+    let is_name = (1..=NAME_CHARS_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_name {
+        let what =
+            format!("must be 1 to {NAME_CHARS_MAX} visible ASCII characters: it says who did what");
+        return Err(origin.error(&["token", at, "name"], what));
+    }
+    let given = raw.role.as_deref().unwrap_or_default();
+    let role = Role::ALL.into_iter().find(|role| role.as_str() == given);
+    let role = role.ok_or_else(|| {
+        let names = Role::ALL.map(Role::as_str);
+        let near = nearest::nearest(given, names.iter().copied());
+        let hint = near.map_or_else(String::new, |near| format!("did you mean \"{near}\"? "));
+        let what = format!(
+            "{} is no role: {hint}write one of {}",
+            quoted(given),
+            names.join(", ")
+        );
+        origin.error(&["token", at, "role"], what)
+    })?;
+    Ok(Caller { name, role })
+}
+
+fn digest(
+    raw: &RawToken,
+    at: &str,
+    origin: &Origin<'_>,
+) -> Result<[u8; DIGEST_BYTES], ConfigError> {
+    let text = raw.sha256.as_deref().unwrap_or_default();
+    let is_hex =
+        text.len() == 2 * DIGEST_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut bytes = [0; DIGEST_BYTES];
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        let digits = text.get(at..at + 2).unwrap_or_default();
+        *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
+    }
+    if is_hex {
+        return Ok(bytes);
+    }
+    let what = "must be the token's sha256 in 64 hexadecimal digits: make a token with `openssl rand -hex 32`, and its \
+                digest with `printf %s TOKEN | sha256sum`";
+    Err(origin.error(&["token", at, "sha256"], what))
+}
