@@ -1,5 +1,6 @@
 //! A deployment's way, seen from outside.
 
+mod api;
 mod broken;
 mod cache;
 mod compile_limits;

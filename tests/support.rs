@@ -7,6 +7,7 @@ pub(crate) mod guests;
 pub(crate) mod host;
 pub(crate) mod load;
 pub(crate) mod log;
+pub(crate) mod operator;
 mod process;
 pub(crate) mod program;
 pub(crate) mod registry;

@@ -183,7 +183,7 @@ impl Connection {
     }
 
     /// Sends the connection's only request.
-    pub(super) async fn once(mut self, request: Request<Body>) -> Reply {
+    pub(crate) async fn once(mut self, request: Request<Body>) -> Reply {
         let what = format!(
             "the head of an answer to {} {}",
             request.method(),

@@ -76,7 +76,7 @@ impl Api {
     }
 
     /// Who asks; or why the request is not even looked at.
-    fn admitted(&self, request: &Request<impl Sendable>) -> Result<Caller, Answer> {
+    fn admitted<B>(&self, request: &Request<B>) -> Result<Caller, Answer> {
         if self.loopback && !guard::is_meant_for_this_machine(request) {
             let detail = "the admin API listens on a loopback address and takes requests for `localhost` or an IP address only; \
                           this one names another host, as a web page would that tries to reach it through your browser";
@@ -85,16 +85,6 @@ impl Api {
         if !is_safe(request.method()) && guard::is_from_elsewhere(request) {
             let detail = "this request comes from a page of another site, which may not change anything here";
             return Err(Answer::problem(StatusCode::FORBIDDEN, detail));
-        }
-        if is_safe(request.method()) && !request.body().is_end_stream() {
-            let detail = "a request that only looks has no body";
-            let answer = Answer::problem(StatusCode::PAYLOAD_TOO_LARGE, detail);
-            let is_framed = request.version() < http::Version::HTTP_2;
-            return Err(if is_framed {
-                answer.with(header::CONNECTION, "close")
-            } else {
-                answer
-            });
         }
         let tokens = &self.core.config.tokens;
         let anonymous = |role| Caller {
@@ -120,7 +110,7 @@ impl Api {
     }
 
     /// What is asked for, if it is there and the caller may.
-    fn granted<B>(&self, caller: &Caller, request: &Request<B>) -> Result<Grant, Answer> {
+    fn granted(&self, caller: &Caller, request: &Request<impl Sendable>) -> Result<Grant, Answer> {
         let path = request.uri().path();
         let Some(resource) = Resource::at(path) else {
             return Err(Answer::problem(StatusCode::NOT_FOUND, PATHS));
@@ -136,6 +126,16 @@ impl Api {
             let detail =
                 format!("the token {name} has the role {has}, and this takes the role {needs}");
             return Err(Answer::problem(StatusCode::FORBIDDEN, &detail));
+        }
+        if is_safe(request.method()) && !request.body().is_end_stream() {
+            let detail = "a request that only looks has no body";
+            let answer = Answer::problem(StatusCode::PAYLOAD_TOO_LARGE, detail);
+            let is_framed = request.version() < http::Version::HTTP_2;
+            return Err(if is_framed {
+                answer.with(header::CONNECTION, "close")
+            } else {
+                answer
+            });
         }
         Ok(Grant(path.to_owned()))
     }

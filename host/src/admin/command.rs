@@ -270,8 +270,7 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Answer> {
             let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
             let number = number.and_then(|number| number.parse().ok());
             let failed = "If-Match is no etag that this host has given";
-            let number =
-                number.ok_or_else(|| Answer::problem(StatusCode::PRECONDITION_FAILED, failed))?;
+            let number = number.ok_or_else(|| Answer::problem(StatusCode::BAD_REQUEST, failed))?;
             Ok(Expected::Generation(number))
         }
         _ => {

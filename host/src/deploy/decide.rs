@@ -149,6 +149,10 @@ impl Decider {
             board.compiling(asked.name().as_ref(), &asked.candidate);
             self.refuse(asked, &misfit.into()).await;
         }
+        // Of an order all or none.
+        let is_wanted =
+            |asked: &Asked| asked.order().is_none_or(|order| self.orders.is_open(order));
+        let fitting = fitting.into_iter().filter(is_wanted).collect();
         self.begin(fitting);
     }
 

@@ -51,6 +51,11 @@ impl OpenOrders {
         self.open.get(&order).is_none_or(|open| open.is_about_one)
     }
 
+    /// Whether somebody is still to be answered.
+    pub(super) fn is_open(&self, order: OrderId) -> bool {
+        self.open.contains_key(&order)
+    }
+
     /// One of an order's services is deployed.
     pub(super) fn done(&mut self, order: OrderId, standing: Standing) {
         let Some(open) = self.open.get_mut(&order) else {
@@ -251,7 +256,10 @@ impl Decider {
         origin: &Origin,
     ) -> Result<Standing, OrderError> {
         let row = self.ledger.row(name);
-        if row.current.is_none() && !self.desk.awaits(name) {
+        let board = &self.deployer.core.board;
+        let is_known = row.current.is_some() || self.desk.awaits(name);
+        // One that was never deployed is forgotten so.
+        if !is_known && !board.reports().contains_key(name.as_str()) {
             return Err(OrderError::NoService(name.clone()));
         }
         let registry = &self.deployer.core.registry;
