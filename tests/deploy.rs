@@ -12,6 +12,8 @@ mod half_written;
 mod in_flight;
 mod links;
 mod manifests;
+mod openapi;
 mod rescan;
 mod start;
 mod swaps;
+mod trust;

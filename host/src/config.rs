@@ -12,6 +12,7 @@ mod document;
 mod error;
 mod raw;
 mod token;
+pub mod trust;
 mod units;
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use self::compile::{CompileError, Compiled, Compiler};
 use self::decide::Decider;
 use self::lacks::Lacks;
 use self::order::Order;
+use crate::config::trust::Distrust;
 use crate::fault::Fault;
 use crate::host::Core;
 use crate::registry::{Identity, Revision};
@@ -50,6 +51,9 @@ pub enum DeployError {
     /// It can't be kept.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// Nobody vouches for it.
+    #[error("the component is not trusted: {0}")]
+    Untrusted(#[from] Distrust),
     /// It does not fit what the host offers.
     #[error("{0}")]
     Link(String),
@@ -172,6 +176,7 @@ impl Deployer {
         number: Option<u64>,
     ) -> Result<Prepared, DeployError> {
         let config = Arc::new(candidate.config.clone());
+        self.trusts(candidate).await?;
         self.stage(&config.name, "compiling");
         let compiled = self.compiler.compile(&candidate.artifact).await?;
         let (program, claims) = link::link(&self.core.engines, &compiled, &config)?;
@@ -199,6 +204,27 @@ impl Deployer {
             revision,
             compiled: Arc::new(compiled),
         })
+    }
+
+    /// Whether the component is by somebody whose components are taken. What was kept is looked at again: keys may have
+    /// been taken back.
+    async fn trusts(&self, candidate: &Candidate) -> Result<(), DeployError> {
+        let trust = self.core.config.trust.clone();
+        if trust.is_blind() {
+            return Ok(());
+        }
+        let artifacts = self.core.state.artifacts.clone();
+        let (artifact, given) = (candidate.artifact.clone(), candidate.signature.clone());
+        let check = move || {
+            let signature = given.or_else(|| artifacts.signature(&artifact.digest));
+            let bytes = artifacts.read(&artifact)?;
+            trust.check(&bytes, signature.as_deref())?;
+            if let Some(signature) = signature {
+                artifacts.keep_signature(&artifact.digest, &signature)?;
+            }
+            Ok::<_, DeployError>(())
+        };
+        self.core.state.on_disk(check).await?
     }
 
     /// Tells those who follow how far a candidate is.

@@ -1,4 +1,5 @@
-//! Set-up: the WebAssembly targets that guests are compiled for, and the registry that tests push to.
+//! Set-up: the WebAssembly targets that guests are compiled for, the registry that tests push to, and what tests the admin
+//! API's document.
 //!
 //! The targets are not listed in a rust-toolchain.toml: where rustup's server is out of reach, every cargo call would
 //! then fail, even for those who have built the targets another way.
@@ -15,13 +16,16 @@ pub(crate) const COMPONENT_TARGET: &str = "wasm32-wasip2";
 /// Plain programs served as CGI.
 pub(crate) const PROGRAM_TARGET: &str = "wasm32-wasip1";
 
+/// What asks the admin API all that its document allows, as PyPI has it.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// Debian's name for its package of a registry (CNCF distribution), and for the program in it.
 const REGISTRY: &str = "docker-registry";
 
 /// Adds what is missing.
 pub(crate) fn run() -> anyhow::Result<()> {
     targets()?;
-    registry()
+    registry()?;
+    schemathesis()
 }
 
 /// Adds each target that is missing, by rustup or else from the distribution's sources.
@@ -67,22 +71,41 @@ fn registry() -> anyhow::Result<()> {
     if in_path(REGISTRY) {
         return Ok(());
     }
+    debian(REGISTRY, "the tests of `skep push`")?;
+    if Path::new("/run/systemd/system").is_dir() {
+        command::run(as_root("systemctl").args(["disable", "--now", REGISTRY]))?;
+    }
+    Ok(())
+}
+
+/// Installs what tests the admin API's document, in an environment of its own below target.
+fn schemathesis() -> anyhow::Result<()> {
+    let folder = command::root().join("target/tools/python");
+    if folder.join("bin/schemathesis").is_file() {
+        return Ok(());
+    }
+    let make = || command::run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+    if !in_path("python3") || make().is_err() {
+        debian("python3-venv", "the test of the admin API's document")?;
+        make()?;
+    }
+    let mut install = Command::new(folder.join("bin/python"));
+    command::run(install.args(["-m", "pip", "install", "--quiet", SCHEMATHESIS]))
+}
+
+/// Installs a package of Debian's.
+fn debian(package: &str, who: &str) -> anyhow::Result<()> {
     if !in_path("apt-get") {
         bail!(
-            "the tests of `skep push` need the program {REGISTRY}, and there is no apt-get to install Debian's \
-             package of it: put it into PATH (https://github.com/distribution/distribution)"
+            "{who} need {package}, and there is no apt-get to install Debian's package of it: install it by hand"
         );
     }
-    let install = ["install", "-y", "--no-install-recommends", REGISTRY];
+    let install = ["install", "-y", "--no-install-recommends", package];
     // The lists of a new machine may be empty or old.
     if command::run(as_root("apt-get").args(install)).is_err() {
         command::run(as_root("apt-get").arg("update"))?;
-        command::run(as_root("apt-get").args(install)).with_context(|| {
-            format!("the tests of `skep push` need Debian's package {REGISTRY}")
-        })?;
-    }
-    if Path::new("/run/systemd/system").is_dir() {
-        command::run(as_root("systemctl").args(["disable", "--now", REGISTRY]))?;
+        command::run(as_root("apt-get").args(install))
+            .with_context(|| format!("{who} need Debian's package {package}"))?;
     }
     Ok(())
 }

@@ -107,6 +107,7 @@ impl Api {
                 held,
                 config: None,
                 source: None,
+                signature: member.signature,
                 force: bundle.force,
             };
             all.push(wanted(config, sent));
@@ -239,7 +240,11 @@ fn wanted(config: ServiceConfig, sent: Sent) -> Wanted {
         path: config.component.clone(),
     };
     Wanted {
-        candidate: Candidate { config, artifact },
+        candidate: Candidate {
+            config,
+            artifact,
+            signature: sent.signature,
+        },
         held: Arc::new(sent.held),
         force: sent.force,
     }

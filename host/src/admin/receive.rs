@@ -33,6 +33,7 @@ pub(super) struct Sent {
     /// The manifest; None for the one that the service has.
     pub(super) config: Option<String>,
     pub(super) source: Option<String>,
+    pub(super) signature: Option<String>,
     pub(super) force: bool,
 }
 
@@ -43,6 +44,7 @@ struct Described {
     artifact: Digest,
     config: Option<String>,
     source: Option<String>,
+    signature: Option<String>,
     #[serde(default)]
     force: bool,
 }
@@ -64,6 +66,7 @@ pub(super) struct Member {
     pub(super) name: ServiceName,
     pub(super) artifact: Digest,
     pub(super) config: Option<String>,
+    pub(super) signature: Option<String>,
 }
 
 /// What a form has brought so far.
@@ -73,6 +76,7 @@ struct Form {
     digest: Option<String>,
     config: Option<String>,
     source: Option<String>,
+    signature: Option<String>,
     force: Option<String>,
 }
 
@@ -104,6 +108,7 @@ where
         held,
         config: described.config,
         source: described.source.map(|source| plain(&source)),
+        signature: described.signature,
         force: described.force,
     })
 }
@@ -139,10 +144,11 @@ where
             "digest" => &mut form.digest,
             "config" => &mut form.config,
             "source" => &mut form.source,
+            "signature" => &mut form.signature,
             "force" => &mut form.force,
             other => {
                 let detail = format!(
-                    "{other:?} is no part of a deployment: there are artifact, digest, config, source and force"
+                    "{other:?} is no part of a deployment: there are artifact, digest, config, source, signature and force"
                 );
                 return Err(Answer::problem(StatusCode::BAD_REQUEST, &detail));
             }
@@ -176,6 +182,7 @@ impl Form {
             held,
             config: self.config,
             source: self.source.map(|source| plain(&source)),
+            signature: self.signature,
             force,
         })
     }

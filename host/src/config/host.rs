@@ -16,6 +16,7 @@ use super::raw::{RawHost, RawService};
 use super::service::resolve::{Confined, resolve};
 use super::service::{self, SERVICE_TOML, ServiceConfig, absolute};
 use super::token::{Token, Tokens};
+use super::trust::Trust;
 
 /// Where the gateway listens if nothing else is said.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -38,6 +39,8 @@ pub struct HostConfig {
     pub admin_token: Option<Token>,
     /// All tokens of the admin API, that one among them.
     pub tokens: Tokens,
+    /// Whose components are taken.
+    pub trust: Trust,
     /// The folder of what must survive a restart; absolute.
     pub state: PathBuf,
     /// The folder of compiled components; absolute.

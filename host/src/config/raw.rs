@@ -202,6 +202,7 @@ pub(super) struct RawHost {
     pub(super) admin_token: Option<String>,
     pub(super) admin_token_file: Option<String>,
     pub(super) token: Option<Vec<RawToken>>,
+    pub(super) trust: Option<RawTrust>,
     pub(super) state: Option<String>,
     pub(super) cache: Option<String>,
     pub(super) revision_history_limit: Option<usize>,
@@ -221,6 +222,12 @@ pub(super) struct RawToken {
     pub(super) name: Option<String>,
     pub(super) role: Option<String>,
     pub(super) sha256: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawTrust {
+    pub(super) keys: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -45,6 +45,8 @@ pub struct Intake {
     source: Source,
     folder: Option<PathBuf>,
     pool: Pool,
+    /// Whether components need signatures.
+    is_wary: bool,
     /// Components that somebody is about to put in their places.
     pub awaited: Awaited,
 }
@@ -57,6 +59,7 @@ impl Intake {
             source: config.source.clone(),
             folder: config.services.clone(),
             pool: config.pool.clone(),
+            is_wary: !config.trust.is_blind(),
             awaited: Awaited::default(),
         }
     }
@@ -110,6 +113,8 @@ pub struct Candidate {
     pub config: ServiceConfig,
     /// Its component, as it was when it was looked at.
     pub artifact: Artifact,
+    /// Who vouches for the component: a signature in base64, if there is one and the host looks at it.
+    pub signature: Option<String>,
 }
 
 /// What happened to a service's files.

@@ -134,6 +134,11 @@ impl Board {
         }
     }
 
+    /// Why a service's newest candidate was refused, if it was.
+    pub(super) fn error(&self, name: &str) -> Option<String> {
+        self.lock().get(name)?.error.clone()
+    }
+
     /// A candidate is on trial, about which the rollout says more.
     pub(super) fn confirmed_quietly(&self, name: &str) {
         if let Some(report) = self.lock().get_mut(name) {

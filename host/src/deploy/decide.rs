@@ -110,6 +110,7 @@ impl Decider {
                     candidate,
                     origin,
                     manner: Manner::Files,
+                    is_retry: false,
                 });
             }
         }
@@ -238,7 +239,14 @@ impl Decider {
     /// with it. One that files describe and that others stand in the way of is kept for when they don't.
     pub(super) async fn refuse(&mut self, asked: Asked, error: &DeployError) {
         let name = asked.name().clone();
-        self.report(name.as_ref(), error, &asked.origin).await;
+        let board = &self.deployer.core.board;
+        let is_news =
+            !asked.is_retry || board.error(name.as_ref()) != Some(telemetry::chain(error));
+        if is_news {
+            self.report(name.as_ref(), error, &asked.origin).await;
+        } else {
+            board.failed(name.as_ref(), telemetry::chain(error));
+        }
         let order = asked.order();
         let waits_for_others = matches!(error, DeployError::Misfit(_) | DeployError::Breaks(_));
         if order.is_none() && waits_for_others {
@@ -371,9 +379,12 @@ impl Decider {
             // Boxed: taking changes may end here again.
             Box::pin(self.take(deferred)).await;
         }
-        let aside = self.desk.take_aside();
+        let mut aside = self.desk.take_aside();
         if aside.is_empty() {
             return;
+        }
+        for asked in &mut aside {
+            asked.is_retry = true;
         }
         let (fitting, misfits) = self.sort_out(aside);
         for (asked, misfit) in misfits {

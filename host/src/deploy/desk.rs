@@ -28,6 +28,8 @@ pub(super) struct Asked {
     pub(super) candidate: Candidate,
     pub(super) origin: Origin,
     pub(super) manner: Manner,
+    /// Whether it was refused before and is tried again: the same refusal is no news.
+    pub(super) is_retry: bool,
 }
 
 /// How a candidate is to be deployed.

@@ -170,6 +170,7 @@ impl Decider {
         let asked = new.into_iter().map(|wanted| Asked {
             candidate: wanted.candidate,
             origin: origin.clone(),
+            is_retry: false,
             manner: Manner::Ordered(Ordered {
                 order,
                 force: wanted.force,
@@ -239,6 +240,7 @@ impl Decider {
             candidate: self.deployer.candidate(stored),
             origin,
             manner: Manner::RolledBack(order, number),
+            is_retry: false,
         };
         let Some(prepared) = self.kept.again(&name, number) else {
             return self.consider(vec![asked]).await;

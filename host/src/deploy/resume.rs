@@ -241,6 +241,7 @@ impl Deployer {
         Candidate {
             config: stored.config,
             artifact,
+            signature: None,
         }
     }
 }

@@ -173,6 +173,65 @@ impl Artifacts {
         incoming.finish(Some(artifact.digest)).map(drop)
     }
 
+    /// The bytes of an artifact's file, if they are still its.
+    ///
+    /// # Errors
+    /// When they can't be read or are others.
+    pub fn read(&self, artifact: &Artifact) -> Result<Vec<u8>, ArtifactError> {
+        let unreadable = |source| ArtifactError::Unreadable {
+            path: artifact.path.clone(),
+            source,
+        };
+        let file = File::open(&artifact.path).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        file.take(ARTIFACT_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        let (expected, found) = (artifact.digest, Digest::of(&bytes));
+        if found == expected {
+            Ok(bytes)
+        } else {
+            Err(ArtifactError::Changed { expected, found })
+        }
+    }
+
+    /// Who vouched for an artifact when it was deployed.
+    #[must_use]
+    pub fn signature(&self, digest: &Digest) -> Option<String> {
+        fs::read_to_string(self.signature_path(digest)).ok()
+    }
+
+    /// Keeps a signature for as long as its artifact.
+    ///
+    /// # Errors
+    /// When the folder can't be written.
+    pub fn keep_signature(&self, digest: &Digest, signature: &str) -> Result<(), ArtifactError> {
+        if self.signature(digest).as_deref() == Some(signature) {
+            return Ok(());
+        }
+        let temporary = self.temporary();
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&temporary.0)?;
+            file.write_all(signature.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary.0, self.signature_path(digest))
+        };
+        write().map_err(|source| self.unwritable(source))
+    }
+
+    fn signature_path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(format!("{}.sig", digest.hex()))
+    }
+
+    fn temporary(&self) -> Temporary {
+        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
+        Temporary(self.folder.join(format!("{TEMP_PREFIX}{number}")))
+    }
+
     fn is_sound(&self, digest: &Digest) -> bool {
         let found = File::open(self.path(digest)).and_then(Digest::of_reader);
         found.is_ok_and(|(found, _)| found == *digest)
@@ -183,17 +242,16 @@ impl Artifacts {
     /// # Errors
     /// When the folder can't be written.
     pub fn incoming(&self) -> Result<Incoming, ArtifactError> {
-        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join(format!("{TEMP_PREFIX}{number}"));
+        let temporary = self.temporary();
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&path)
+            .open(&temporary.0)
             .map_err(|source| self.unwritable(source))?;
         Ok(Incoming {
             artifacts: self.clone(),
-            temporary: Temporary(path),
+            temporary,
             file,
             hasher: Sha256::new(),
             bytes: 0,
@@ -221,6 +279,8 @@ impl Artifacts {
             let Some(digest) = digest else { continue };
             let is_needed = needed.contains(&digest) || held.contains_key(&digest);
             if !is_needed && fs::remove_file(entry.path()).is_ok() {
+                // There may be none.
+                fs::remove_file(self.signature_path(&digest)).ok();
                 gone.push(digest);
             }
         }

@@ -1,4 +1,4 @@
-//! The tokens of the admin API, as `skep.toml` lists them.
+//! Who may ask the admin API for what, and whose components are taken, as `skep.toml` lists them.
 
 use skep_policy::nearest;
 use skep_policy::quote::quoted;
@@ -8,6 +8,7 @@ use crate::config::document::Document;
 use crate::config::error::ConfigError;
 use crate::config::raw::{RawHost, RawToken};
 use crate::config::token::{Caller, Role, Token, Tokens};
+use crate::config::trust::Trust;
 
 /// What `admin_token` is called where it is told who did something.
 const ADMIN_NAME: &str = "admin";
@@ -111,4 +112,27 @@ fn digest(
     let what = "must be the token's sha256 in 64 hexadecimal digits: make a token with `openssl rand -hex 32`, and its \
                 digest with `printf %s TOKEN | sha256sum`";
     Err(origin.error(&["token", at, "sha256"], what))
+}
+
+/// The keys that components must be signed with: files in PEM, or the PEM itself.
+pub(super) fn trust(raw: &RawHost, origin: &Origin<'_>) -> Result<Trust, ConfigError> {
+    let mut trust = Trust::default();
+    let keys = raw.trust.as_ref().and_then(|trust| trust.keys.as_deref());
+    if keys.is_some_and(<[String]>::is_empty) {
+        let what = "is empty, and no component could be deployed: name a key, or leave it out";
+        return Err(origin.error(&["trust", "keys"], what));
+    }
+    for (at, key) in keys.unwrap_or_default().iter().enumerate() {
+        let at = at.to_string();
+        let keys = ["trust", "keys", &at];
+        let file;
+        let pem = if key.contains("-----BEGIN") {
+            key.as_str()
+        } else {
+            file = Document::read(&origin.path(&keys, key)?)?;
+            file.text()
+        };
+        trust.add(pem).map_err(|error| origin.error(&keys, error))?;
+    }
+    Ok(trust)
 }

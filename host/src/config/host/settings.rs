@@ -123,6 +123,7 @@ pub(super) fn resolve(
     let origin = Origin(scope);
     let admin_token = access::admin_token(&raw, &origin)?;
     let listen = listen(&raw, &origin, flags.listen)?;
+    let trust = access::trust(&raw, &origin)?;
     let tokens = access::tokens(&raw, admin_token.as_ref(), &origin)?;
     let admin = admin(&raw, &origin, flags.admin, &listen, !tokens.are_none())?;
     let state = match (flags.state, &raw.state) {
@@ -146,6 +147,7 @@ pub(super) fn resolve(
         admin,
         admin_token,
         tokens,
+        trust,
         state,
         cache,
         revision_history_limit,

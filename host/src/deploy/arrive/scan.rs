@@ -1,6 +1,8 @@
 //! One look at everything that services come from.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::dropin::{DropIns, default_name};
@@ -9,7 +11,7 @@ use super::look::{Look, Looker};
 use super::stamp::{Now, Stamp};
 use super::trail::Directories;
 use super::{Candidate, Intake, Pace};
-use crate::config::{ConfigError, ServiceConfig, Source, host, service};
+use crate::config::{ConfigError, ServiceConfig, Source, host, service, trust};
 use crate::deploy::compile::Artifact;
 
 /// What was found of a service.
@@ -240,6 +242,18 @@ impl Scanner {
         }
     }
 
+    /// What lies beside a component, if anybody wants to know. One that can't be read is none.
+    fn signature(&self, component: &Path) -> Option<String> {
+        if !self.intake.is_wary {
+            return None;
+        }
+        let file = File::open(trust::signature_path(component)).ok()?;
+        let mut text = String::new();
+        let most = trust::SIGNATURE_CHARS_MAX as u64;
+        file.take(most).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
     fn component(&mut self, config: ServiceConfig, now: Now, scan: &mut Scan) -> Found {
         scan.directories.add_trail(&config.component);
         match self.looker.component(&config.component, now) {
@@ -248,7 +262,12 @@ impl Scanner {
                     digest,
                     path: config.component.clone(),
                 };
-                Found::Ready(Box::new(Candidate { config, artifact }))
+                let signature = self.signature(&config.component);
+                Found::Ready(Box::new(Candidate {
+                    config,
+                    artifact,
+                    signature,
+                }))
             }
             // It was there a moment ago.
             Look::Waiting | Look::Absent => Found::Waiting,
