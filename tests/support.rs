@@ -12,6 +12,7 @@ mod process;
 pub(crate) mod program;
 pub(crate) mod registry;
 pub(crate) mod rogue;
+pub(crate) mod rollouts;
 pub(crate) mod service;
 pub(crate) mod setup;
 pub(crate) mod sources;

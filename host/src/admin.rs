@@ -33,6 +33,7 @@ mod graph;
 mod guard;
 mod receive;
 mod resource;
+mod rollout;
 mod services;
 
 pub(crate) use self::services::routes;

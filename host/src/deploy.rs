@@ -154,7 +154,7 @@ impl Deployer {
                         next = news.try_recv().ok();
                     }
                 }
-                () = decider.trials.due() => decider.check_trials().await,
+                () = decider.trials.due(&decider.deployer.core.alarm) => decider.check_trials().await,
             }
             decider.publish().await;
             decider.retry().await;

@@ -36,6 +36,8 @@ pub enum Cause {
     MalformedRequest,
     NoRoute,
     WrongMethod,
+    Forbidden,
+    NoRevision,
     BodyTooLarge,
     BodyTimeout,
     CallerGone,
@@ -81,10 +83,12 @@ impl Cause {
     }
 
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::MalformedRequest,
         Self::NoRoute,
         Self::WrongMethod,
+        Self::Forbidden,
+        Self::NoRevision,
         Self::BodyTooLarge,
         Self::BodyTimeout,
         Self::CallerGone,
@@ -113,7 +117,8 @@ impl Cause {
     pub fn status(self) -> StatusCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoRevision => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -147,6 +152,8 @@ impl Cause {
             Self::MalformedRequest
             | Self::NoRoute
             | Self::WrongMethod
+            | Self::Forbidden
+            | Self::NoRevision
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::CallerGone
@@ -178,6 +185,8 @@ impl Cause {
             Self::MalformedRequest => "malformed_request",
             Self::NoRoute => "no_route",
             Self::WrongMethod => "wrong_method",
+            Self::Forbidden => "forbidden",
+            Self::NoRevision => "no_revision",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::CallerGone => "caller_gone",
@@ -209,6 +218,8 @@ impl Cause {
             Self::MalformedRequest => "the request is malformed",
             Self::NoRoute => "no service has a route for this request",
             Self::WrongMethod => "the route does not take this method",
+            Self::Forbidden => "only who may deploy may ask for a revision",
+            Self::NoRevision => "no such revision runs or is on trial",
             Self::BodyTooLarge => "the request body is larger than the service allows",
             Self::BodyTimeout => "the request body stopped arriving",
             Self::CallerGone => "the caller closed the connection",

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Handle};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,6 +54,8 @@ pub struct Core {
     pub(crate) control: Handle,
     pub(crate) request_ids: RequestIds,
     pub(crate) probes: Semaphore,
+    /// Told when a candidate on trial turns out not to be healthy.
+    pub(crate) alarm: Notify,
 }
 
 /// Makes request ids: unique over restarts, cheap to make.
@@ -129,6 +131,7 @@ impl Core {
             control,
             request_ids: RequestIds::new(),
             probes: Semaphore::new(PROBES_MAX as usize),
+            alarm: Notify::new(),
             config,
         }))
     }

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use skep_policy::fit::Misfit;
 use skep_policy::name::ServiceName;
-use skep_policy::rollout::Split;
 use skep_policy::routes::RouteTable;
 use skep_policy::shares::{self, Ask, Division};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+pub(crate) use self::trial::{Course, Trial, TrialSettings};
 use crate::capability::egress::REQUESTS_PER_REVISION_MAX;
 use crate::capability::output::{LineBudget, Lines};
 use crate::config::ServiceConfig;
@@ -30,6 +30,8 @@ use crate::state::Origin;
 use crate::telemetry::edges::Edges;
 use crate::telemetry::tally::{Tally, Usage};
 use crate::telemetry::traffic::Traffic;
+
+mod trial;
 
 /// A named unit of work as one snapshot sees it.
 #[derive(Debug)]
@@ -57,23 +59,6 @@ pub(crate) struct Standing {
     /// What the service calls.
     pub(crate) calls: Edges,
     pub(crate) guards: Guards,
-}
-
-/// A candidate that gets a part of a service's requests until it is promoted or aborted.
-#[derive(Debug)]
-pub(crate) struct Trial {
-    /// The same service as the candidate answers for it: chosen once for a request, which then knows nothing of it.
-    pub(crate) candidate: Arc<Service>,
-    pub(crate) settings: TrialSettings,
-}
-
-/// Which requests a candidate gets, and where it is counted how the two revisions do.
-#[derive(Debug, Clone)]
-pub(crate) struct TrialSettings {
-    pub(crate) split: Split,
-    pub(crate) sticky: Sticky,
-    pub(crate) running: Arc<Tally>,
-    pub(crate) candidate: Arc<Tally>,
 }
 
 /// An artifact and its resolved configuration; immutable.
@@ -201,6 +186,8 @@ pub struct Snapshot {
     pub routes: RouteTable<Arc<Service>>,
     /// Every service by its name.
     pub services: BTreeMap<ServiceName, Arc<Service>>,
+    /// Whether headers of a request from outside may say which revision of a service answers it.
+    pub(crate) reads_headers: bool,
 }
 
 impl Snapshot {
@@ -303,7 +290,11 @@ impl Registry {
         let shares = shares::divide(self.pool_instances, &asks)?;
         Ok(Plan {
             before,
-            after: Arc::new(Snapshot { routes, services }),
+            after: Arc::new(Snapshot {
+                routes,
+                reads_headers: services.values().any(|service| service.reads_headers()),
+                services,
+            }),
             shares,
         })
     }
@@ -410,6 +401,16 @@ impl Service {
             tally: None,
             standing: self.standing.clone(),
         }
+    }
+
+    /// Whether this is the service as a candidate answers for it.
+    pub(crate) fn is_candidate(&self) -> bool {
+        self.tally.is_some() && self.trial.is_none()
+    }
+
+    fn reads_headers(&self) -> bool {
+        let sticky = self.trial.as_ref().map(|trial| &trial.settings.sticky);
+        matches!(sticky, Some(Sticky::Cookie | Sticky::Header(_)))
     }
 
     /// The revisions that answer.

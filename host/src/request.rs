@@ -18,10 +18,12 @@ use self::send::Manner;
 use self::visit::Visit;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
+use crate::registry::Snapshot;
 
 pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod call;
+mod choose;
 mod dispatch;
 pub(crate) mod exchange;
 pub mod gate;
@@ -30,6 +32,7 @@ pub(crate) mod health;
 pub(crate) mod journey;
 mod lease;
 pub(crate) mod overload;
+mod pins;
 pub mod run;
 mod send;
 mod slow;
@@ -50,9 +53,10 @@ pub(crate) async fn serve(
         without_body: answers_without_body(request.method()),
         may_be_unread: request.version() == Version::HTTP_2,
     };
-    let journey = Journey::begin(request.headers());
+    let snapshot = core.registry.snapshot();
+    let journey = Journey::begin(request.headers(), client, &snapshot);
     let exchange = Exchange::new(core, id, what, journey, busy);
-    let answer = pin!(answer(core, request, client, &exchange));
+    let answer = pin!(answer(core, &snapshot, request, client, &exchange));
     conclude(&exchange, manner, answer).await
 }
 
@@ -79,17 +83,18 @@ async fn conclude(
 
 async fn answer(
     core: &Arc<Core>,
+    snapshot: &Arc<Snapshot>,
     request: Request<HyperBody>,
     client: &Client,
     exchange: &Arc<Exchange>,
 ) -> Result<Answered, Fault> {
-    let snapshot = core.registry.snapshot();
-    let route = dispatch::route(&snapshot, &request)?;
+    let mut route = dispatch::route(snapshot, &request)?;
+    route.service = choose::first(core, snapshot, route.service, exchange)?;
     exchange.routed_to(route.service);
     overload::check(route.service)?;
     let body_idle = core.config.timeouts.body_idle;
     let request = dispatch::prepare(request, &route, client, exchange, body_idle)?;
-    let visit = Visit::new(core, &snapshot, route.service, exchange, None);
+    let visit = Visit::new(core, snapshot, route.service, exchange, None);
     visit.reach(request).await
 }
 

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::answer::{Answer, Reply};
@@ -81,8 +81,20 @@ enum Sender {
 impl Connection {
     /// HTTP/1.1.
     pub(crate) async fn http1(address: SocketAddr) -> Self {
-        let io = TokioIo::new(connect(address).await);
-        let (sender, driver) = within("HTTP/1.1", http1::handshake(io)).await.unwrap();
+        Self::http1_on(connect(address).await, address).await
+    }
+
+    /// HTTP/1.1 from another address of this machine.
+    pub(crate) async fn http1_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let stream = within("a connection", socket.connect(address)).await;
+        Self::http1_on(stream.unwrap(), address).await
+    }
+
+    async fn http1_on(stream: TcpStream, address: SocketAddr) -> Self {
+        let handshake = http1::handshake(TokioIo::new(stream));
+        let (sender, driver) = within("HTTP/1.1", handshake).await.unwrap();
         // An error of the connection is the answers' to report.
         let driver = tokio::spawn(async move { drop(driver.await) });
         Self::new(Sender::Http1(sender), address, driver)

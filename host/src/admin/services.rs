@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::rollout::Rollout;
 use crate::capability::functions;
 use crate::config::ServiceConfig;
 use crate::deploy::board::{Report, State};
@@ -53,6 +54,8 @@ struct Summary {
     /// Requests that failed by the guest's or the host's fault.
     faults: u64,
     p99_ms: Option<f64>,
+    /// The newer revision that gets a part of the requests, if there is one.
+    rollout: Option<Rollout>,
 }
 
 /// Everything about one service.
@@ -255,6 +258,7 @@ impl Known<'_> {
             requests: traffic.map_or(0, Traffic::begun),
             faults: traffic.map_or(0, not_by_callers),
             p99_ms: traffic.and_then(|traffic| quantile_ms(traffic, 0.99)),
+            rollout: self.service.and_then(|service| Rollout::of(service)),
         }
     }
 
@@ -421,7 +425,7 @@ pub(super) fn quantile_ms(traffic: &Traffic, quantile: f64) -> Option<f64> {
     traffic.duration_quantile(quantile).map(millis)
 }
 
-fn millis(duration: Duration) -> f64 {
+pub(super) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 

@@ -188,8 +188,8 @@ impl Egress {
         let permits = [self.requests.clone(), self.of_revision.clone()];
         let not_ready = |why: &dyn std::fmt::Display| Fault::new(Cause::NotReady, why);
         let (telephone, errand) = self.line().ok_or_else(|| not_ready(&NO_ERRAND))?;
-        let (name, offered) = bind(&config, errand.snapshot(), &import.contract)
-            .map_err(|unbound| not_ready(&unbound))?;
+        let (name, offered) =
+            bind(&config, &errand, &import.contract).map_err(|unbound| not_ready(&unbound))?;
         let request = import.request(offered, arguments);
         let answer = called(
             telephone.call(&errand, name.clone(), request),

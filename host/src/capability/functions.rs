@@ -15,6 +15,7 @@ use crate::config::ServiceConfig;
 use crate::deploy::compile::{Contracts, is_async};
 use crate::fault::{Cause, Fault};
 use crate::registry::{Service, Snapshot};
+use crate::request::call::Errand;
 use crate::request::run::functions::{Invocation, Returned};
 use crate::request::run::state::State;
 
@@ -131,18 +132,18 @@ impl Import {
     }
 }
 
-/// The service that provides what a service of this `config` imports, of those that it may call.
+/// The service that provides what a service of this `config` imports, of those that it may call, each as `errand` finds it.
 ///
 /// # Errors
 /// Why there is none.
 pub(crate) fn bind<'a>(
     config: &'a ServiceConfig,
-    snapshot: &'a Snapshot,
+    errand: &'a Errand,
     wanted: &Contract,
 ) -> Result<(&'a ServiceName, &'a Contract), Unbound<&'a ServiceName>> {
     let callees = config.allow.services.iter().filter_map(|name| {
-        let service = snapshot.services.get(name)?;
-        let revision = service.revision.as_ref()?;
+        let service = errand.snapshot().services.get(name)?;
+        let revision = errand.view(service).revision.as_ref()?;
         Some((name, &*revision.contracts.exports))
     });
     provider(wanted, callees)

@@ -70,6 +70,15 @@ struct Service {
     faults: u64,
     p99_ms: Option<f64>,
     error: Option<String>,
+    rollout: Option<Rollout>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Rollout {
+    revision: u64,
+    weight: u8,
+    phase: String,
 }
 
 /// Asks the host and prints its services.

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use skep_policy::name::ServiceName;
 use skep_policy::rollout::{Change, Phase, Rollout, Sample, Split};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::decide::Decider;
 use super::ledger::happened;
 use super::promote::{self, Place};
 use super::{Prepared, retire};
-use crate::registry::{Revision, TrialSettings};
+use crate::registry::{Course, Revision, TrialSettings};
 use crate::state::{Kind, Origin, StateError};
 use crate::telemetry;
 use crate::telemetry::tally::Tally;
@@ -47,12 +49,14 @@ pub(super) struct UnderTrial {
     since: Duration,
     running: Arc<Tally>,
     candidate: Arc<Tally>,
+    course: Arc<Course>,
 }
 
 impl UnderTrial {
     pub(super) fn new(rollout: Rollout, prepared: Prepared) -> Self {
         Self {
             since: rollout.since(),
+            course: Arc::new(Course::of(&rollout)),
             rollout,
             prepared,
             running: Arc::default(),
@@ -69,6 +73,7 @@ impl UnderTrial {
             sticky: self.prepared.revision.config.rollout.sticky.clone(),
             running: self.running.clone(),
             candidate: self.candidate.clone(),
+            course: self.course.clone(),
         }
     }
 
@@ -90,6 +95,14 @@ impl UnderTrial {
         (candidate, self.running.sample(&running.usage))
     }
 
+    /// When it is to be looked at next; None if nothing is to be done but by an operator.
+    fn next_look(&self, now: Duration) -> Option<Duration> {
+        match self.course.ailment() {
+            Some(_) => Some(now),
+            None => self.rollout.next_check(now),
+        }
+    }
+
     /// Begins to count anew if the rollout says so.
     fn look_anew(&mut self, running: &Revision) {
         if self.since != self.rollout.since() {
@@ -107,6 +120,7 @@ impl Trials {
     }
 
     pub(super) fn put(&mut self, name: ServiceName, trial: UnderTrial) {
+        trial.course.note_progress(&trial.rollout);
         self.by_service.insert(name, trial);
     }
 
@@ -118,16 +132,21 @@ impl Trials {
         self.by_service.get(name)
     }
 
-    /// Ends when a rollout is to be looked at; never, if none is.
-    pub(super) async fn due(&self) {
+    /// Ends when a rollout is to be looked at, at the latest when the `alarm` says that a candidate is not healthy; never,
+    /// if there is none.
+    pub(super) async fn due(&self, alarm: &Notify) {
         let now = self.now();
-        let checks = self.by_service.values();
-        let next = checks
-            .filter_map(|trial| trial.rollout.next_check(now))
-            .min();
-        match next {
-            Some(at) => tokio::time::sleep(at.max(self.not_before).saturating_sub(now)).await,
-            None => std::future::pending().await,
+        let trials = self.by_service.values();
+        let next = trials.filter_map(|trial| trial.next_look(now)).min();
+        let in_time = async {
+            match next {
+                Some(at) => sleep(at.max(self.not_before).saturating_sub(now)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = in_time => {}
+            () = alarm.notified() => {}
         }
     }
 }
@@ -136,7 +155,7 @@ impl Decider {
     /// Looks at the rollouts whose time has come.
     pub(super) async fn check_trials(&mut self) {
         let now = self.trials.now();
-        let due = |trial: &UnderTrial| trial.rollout.next_check(now).is_some_and(|at| at <= now);
+        let due = |trial: &UnderTrial| trial.next_look(now).is_some_and(|at| at <= now);
         let names = self.trials.by_service.iter();
         let names: Vec<ServiceName> = names
             .filter(|(_, trial)| due(trial))
@@ -149,8 +168,13 @@ impl Decider {
             let Some(running) = self.running(&name) else {
                 continue;
             };
-            let (candidate, beside) = trial.samples(&running);
-            let change = trial.rollout.tick(now, &candidate, &beside);
+            let change = match trial.course.ailment() {
+                Some(why) => trial.rollout.abort(why),
+                None => {
+                    let (candidate, beside) = trial.samples(&running);
+                    trial.rollout.tick(now, &candidate, &beside)
+                }
+            };
             trial.look_anew(&running);
             let origin = Origin::host("its rollout");
             let done = match change {

@@ -22,7 +22,7 @@ use super::run::meter::{Meter, Payer};
 use super::send::Manner;
 use super::tolerate::{Below, Layer};
 use super::visit::Visit;
-use super::{answers_without_body, conclude, dispatch, headers};
+use super::{answers_without_body, choose, conclude, dispatch, headers};
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::registry::{Service, Snapshot};
@@ -81,6 +81,15 @@ impl Errand {
     /// The services as the request and all that comes of it see them.
     pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// A service as it answers calls of this request.
+    pub(crate) fn view<'a>(&self, service: &'a Arc<Service>) -> &'a Arc<Service> {
+        if service.trial.is_none() {
+            return service;
+        }
+        let journey = self.journey.call(&self.service.name, None);
+        choose::view(service, &journey, &self.id)
     }
 
     /// When the time is up of what a call is for; None once that has been answered.
@@ -208,6 +217,7 @@ impl Call {
             let detail = format!("there is no service {name}; see `skep ls`");
             Fault::new(Cause::NotReady, detail)
         })?;
+        let service = choose::view(service, &exchange.journey, &exchange.id);
         exchange.routed_to(service);
         let journey = &exchange.journey;
         let depth_max = core.config.call_depth_max;

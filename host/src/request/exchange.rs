@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -13,11 +12,15 @@ use super::headers::RequestId;
 use super::journey::Journey;
 use crate::config::ServiceConfig;
 use crate::config::service::tolerance::CallRules;
-use crate::fault::{Blame, Cause, Fault};
+use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::registry::{Revision, Service};
 use crate::telemetry::edges::Edge;
 use crate::telemetry::traffic::HostTraffic;
+
+pub(crate) use self::log::late;
+
+mod log;
 
 /// What is known of a request from its arrival to its last byte. Logged once, when the last holder lets go.
 #[derive(Debug)]
@@ -42,6 +45,10 @@ pub(crate) struct Exchange {
     sent: Mutex<Sent>,
     /// What is left of the client's rate, if that is limited.
     quota: OnceLock<Quota>,
+    /// A cookie that the client gets.
+    cookie: OnceLock<HeaderValue>,
+    /// How the service failed, if another answered in its place.
+    covered: OnceLock<Cause>,
     /// Further tries that have come of the request.
     retries: OnceLock<Arc<AtomicU32>>,
     /// One of several tries, or a check: neither counted nor logged.
@@ -140,6 +147,8 @@ impl Exchange {
             awaits_caller: AtomicBool::new(false),
             sent: Mutex::default(),
             quota: OnceLock::new(),
+            cookie: OnceLock::new(),
+            covered: OnceLock::new(),
             retries: OnceLock::new(),
             is_turn: false,
             is_check: false,
@@ -150,7 +159,7 @@ impl Exchange {
     /// A request that no host knows of.
     #[cfg(test)]
     pub(crate) fn of_nobody() -> Arc<Self> {
-        let journey = Journey::begin(&http::HeaderMap::new());
+        let journey = Journey::default();
         let id = RequestId::of_nobody();
         Arc::new(Self::blank(id, Method::GET, journey, Arc::default()))
     }
@@ -168,7 +177,7 @@ impl Exchange {
 
     /// A check of a service's health, which is no request of anybody's.
     pub(crate) fn check(core: &Core, service: &Arc<Service>) -> Arc<Self> {
-        let journey = Journey::begin(&http::HeaderMap::new());
+        let journey = Journey::default();
         let id = RequestId::new(&core.request_ids);
         let mut check = Self::blank(id, Method::GET, journey, core.traffic.clone());
         check.service = service.clone().into();
@@ -221,6 +230,8 @@ impl Exchange {
     /// Records that another service answered a request that failed here.
     pub(crate) fn covered(&self, fault: &Fault, by: &str) {
         let Some(service) = self.routed() else { return };
+        // Who answers in a service's place is not covered itself.
+        self.covered.get_or_init(|| fault.cause);
         service.standing.traffic.covered(fault.cause);
         let (id, service) = (self.id.as_str(), service.name.as_ref());
         let (cause, detail) = (fault.cause.as_str(), fault.detail.as_str());
@@ -235,6 +246,21 @@ impl Exchange {
     pub(crate) fn quota(&self) -> Option<&Quota> {
         let of_turn = || self.kept.get()?.quota();
         self.quota.get().or_else(of_turn)
+    }
+
+    pub(crate) fn says_cookie(&self, cookie: HeaderValue) {
+        // One service is asked from outside.
+        drop(self.cookie.set(cookie));
+    }
+
+    pub(crate) fn cookie(&self) -> Option<&HeaderValue> {
+        self.cookie.get()
+    }
+
+    /// How the service failed, if another answered in its place.
+    fn covered_cause(&self) -> Option<Cause> {
+        let of_turn = || self.kept.get()?.covered_cause();
+        self.covered.get().copied().or_else(of_turn)
     }
 
     /// Further tries that have come of the request from outside.
@@ -361,65 +387,15 @@ impl Exchange {
         if let Some(service) = self.service.get() {
             service.standing.traffic.end(status, cause, duration, bytes);
             if let Some(tally) = &service.tally {
-                tally.end(status, cause, duration);
+                tally.end(status, cause.or_else(|| self.covered_cause()), duration);
             }
         }
         self.log(status, duration, bytes);
     }
 
-    fn log(&self, status: StatusCode, duration: Duration, bytes: u64) {
-        let (id, service) = (self.id.as_str(), self.service().unwrap_or(""));
-        let revision = self.revision.get().map_or(0, |revision| revision.number);
-        let (method, path, status) = (self.method.as_str(), self.path.as_str(), status.as_u16());
-        let caller = self
-            .journey
-            .caller
-            .as_ref()
-            .map(|caller| caller.service.as_ref());
-        let duration_ms = (duration.as_secs_f64() * 1e6).round() / 1e3;
-        let Some(fault) = self.fault() else {
-            if self.log {
-                tracing::info!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes);
-            }
-            return;
-        };
-        let (cause, blame, detail) = (
-            fault.cause.as_str(),
-            fault.cause.blame().as_str(),
-            fault.detail.as_str(),
-        );
-        let blamed = match fault.cause {
-            // There are many of them, just when there is no time to write about each.
-            Cause::Overloaded => Blame::Caller,
-            cause => cause.blame(),
-        };
-        match blamed {
-            Blame::Caller if self.log => {
-                tracing::info!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes, cause, blame, detail);
-            }
-            Blame::Caller => {}
-            Blame::Guest => {
-                tracing::warn!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes, cause, blame, detail);
-            }
-            Blame::Host => {
-                tracing::error!(target: "skep::request", id, service, revision, caller, method, path, status, duration_ms, bytes, cause, blame, detail);
-            }
-        }
-    }
-
     fn sent(&self) -> std::sync::MutexGuard<'_, Sent> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Logs and counts what a guest did wrong after the answer to the request `id` was out; or after all answers, if `id` is
-/// empty.
-pub(crate) fn late(service: &Service, revision: u64, id: &str, fault: &Fault) {
-    service.standing.traffic.late(fault.cause);
-    let service = service.name.as_ref();
-    let (cause, blame) = (fault.cause.as_str(), fault.cause.blame().as_str());
-    let detail = fault.detail.as_str();
-    tracing::warn!(target: "skep::request", id, service, revision, cause, blame, detail, "guest failed after its answer was out");
 }
 
 impl Drop for Exchange {

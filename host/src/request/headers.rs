@@ -1,6 +1,6 @@
 //! Headers that are the host's: about one connection, about where a request comes from, and its id.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -35,7 +35,8 @@ fn is_of_connection(name: &HeaderName) -> bool {
     )
 }
 
-/// Whether a header is what proxies say of a connection and this host does not; from a client it could be anything.
+/// Whether a header is what proxies say of a connection and this host does not, so that from a client it could be
+/// anything; or what is said to the host alone.
 fn is_claim(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -45,6 +46,8 @@ fn is_claim(name: &HeaderName) -> bool {
             | "x-forwarded-ssl"
             | "x-forwarded-prefix"
             | "x-skep-caller"
+            | "x-skep-revision"
+            | "x-skep-token"
     )
 }
 
@@ -101,6 +104,7 @@ fn welcomes_trailers(te: &HeaderValue) -> bool {
 /// Who is at the other end of a connection, as headers say it.
 #[derive(Debug)]
 pub(crate) struct Client {
+    pub(crate) ip: IpAddr,
     /// The value of `x-forwarded-for`.
     address: HeaderValue,
     /// What `forwarded` begins with.
@@ -116,6 +120,7 @@ impl Client {
             format!("for={ip}")
         };
         Self {
+            ip,
             address: value(ip.to_string()),
             node,
         }
@@ -281,6 +286,8 @@ mod tests {
                 "x-forwarded-ssl",
                 "x-real-ip",
                 "x-skep-caller",
+                "x-skep-revision",
+                "x-skep-token",
                 "host",
             ];
             for name in claimed {

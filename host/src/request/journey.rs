@@ -1,6 +1,7 @@
 //! What a request hands on to the calls that its service makes, and those to theirs.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -8,10 +9,14 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use skep_policy::name::ServiceName;
 use tokio::time::Instant;
 
+use super::headers::Client;
+use super::pins;
+use crate::registry::Snapshot;
+
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What all requests have in common that come of one request from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Journey {
     /// When the caller's own time is up. None for a request from outside, and for calls of one that is answered already.
     pub(crate) deadline: Option<Instant>,
@@ -21,6 +26,10 @@ pub(crate) struct Journey {
     pub(crate) retries: Option<Arc<AtomicU32>>,
     /// The trace that the request from outside belongs to, if it said so.
     pub(crate) trace: Option<TraceParent>,
+    /// Who sent the request from outside.
+    pub(crate) client: Option<IpAddr>,
+    /// The headers of the request from outside, if they may say which revisions answer it and its calls.
+    pub(crate) outside: Option<Arc<HeaderMap>>,
 }
 
 /// A service that called, and who called it.
@@ -34,12 +43,13 @@ pub(crate) struct Caller {
 
 impl Journey {
     /// Of a request from outside.
-    pub(crate) fn begin(headers: &HeaderMap) -> Self {
+    pub(crate) fn begin(headers: &HeaderMap, client: &Client, snapshot: &Snapshot) -> Self {
+        let may_say = snapshot.reads_headers || pins::has_any(headers);
         Self {
-            deadline: None,
-            caller: None,
-            retries: None,
             trace: TraceParent::of(headers),
+            client: Some(client.ip),
+            outside: may_say.then(|| Arc::new(headers.clone())),
+            ..Self::default()
         }
     }
 
@@ -56,7 +66,18 @@ impl Journey {
             caller: Some(Arc::new(caller)),
             retries: self.retries.clone(),
             trace: self.trace.clone(),
+            client: self.client,
+            outside: self.outside.clone(),
         }
+    }
+
+    /// The service that the request from outside was for. None for that request itself.
+    pub(crate) fn first(&self) -> Option<&ServiceName> {
+        let mut caller = self.caller.as_ref()?;
+        while let Some(next) = &caller.caller {
+            caller = next;
+        }
+        Some(&caller.service)
     }
 
     /// Whether a call of the service has led here.
@@ -193,12 +214,13 @@ mod tests {
     fn a_chain_of_callers_reads_in_the_order_of_the_calls() {
         let name = |text: &str| ServiceName::try_from(text).unwrap();
         let now = Some(Instant::now());
-        let outside = Journey::begin(&HeaderMap::new());
+        let outside = Journey::default();
         assert_eq!(outside.depth(), 0);
         let called = outside.call(&name("a"), now).call(&name("b"), now);
         assert_eq!(called.depth(), 2);
         assert!(called.has_passed(&name("a")) && called.has_passed(&name("b")));
         assert!(!called.has_passed(&name("c")));
+        assert_eq!((outside.first(), called.first()), (None, Some(&name("a"))));
         assert_eq!(called.caller.unwrap().to_string(), "a → b");
     }
 }

@@ -228,6 +228,9 @@ fn say_of_exchange(headers: &mut http::HeaderMap, exchange: &Exchange) {
     if let Some(quota) = exchange.quota() {
         headers::insert_quota(headers, quota);
     }
+    if let Some(cookie) = exchange.cookie() {
+        headers.append(header::SET_COOKIE, cookie.clone());
+    }
 }
 
 fn empty() -> OutgoingBody {

@@ -12,6 +12,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use self::again::{Tries, request_of, spare};
 use self::guards::Passing;
+use super::choose;
 use super::exchange::{Exchange, Quota};
 use super::headers::{self, FORWARDED_FOR};
 use super::run::Answered;
@@ -110,6 +111,7 @@ impl<'a> Layer<'a> {
                 let Some(other) = visit.snapshot.services.get(name) else {
                     return Err(fault);
                 };
+                let other = choose::view(other, &exchange.journey, &exchange.id);
                 if Instant::now() >= visit.of(other).deadline() {
                     return Err(fault);
                 }
@@ -145,13 +147,18 @@ impl<'a> Layer<'a> {
         request: Request<WasiBody>,
         until: Option<Instant>,
     ) -> Result<Answered, Fault> {
-        if self.tolerance.health.is_some() && !self.guards.is_healthy() {
+        // How a candidate does is its rollout's to judge, and no reason to refuse what the running revision would answer.
+        let is_judged_here = self.below == Below::Service || !visit.service.is_candidate();
+        if is_judged_here && self.tolerance.health.is_some() && !self.guards.is_healthy() {
             return Err(Fault::new(
                 Cause::Unhealthy,
                 "its [health] checks fail; see the log",
             ));
         }
-        let passing = Passing::begin(self.guards)?;
+        let passing = match is_judged_here {
+            true => Passing::begin(self.guards)?,
+            false => None,
+        };
         let is_short_of_cpu = visit.is_short_of_cpu();
         let inner = visit.until(until);
         let answered = match self.below {

@@ -44,6 +44,7 @@ pub fn render(core: &Core, surroundings: &Surroundings) -> String {
         .collect();
     states(&mut text, &core.board.reports());
     gauges(&mut text, &services);
+    rollouts(&mut text, &services);
     traffic(
         &mut text,
         &services
@@ -261,6 +262,31 @@ fn gauges(text: &mut Text, services: &[(&str, &Service)]) {
         for (service, figures) in services {
             family.sample(&[("service", service)], read(figures));
         }
+    }
+}
+
+/// Only of services that have one under way.
+fn rollouts(text: &mut Text, services: &[(&str, &Service)]) {
+    let under_way = services.iter().filter_map(|(name, service)| {
+        let trial = service.trial.as_ref()?;
+        Some((*name, trial.settings.course.progress()))
+    });
+    let under_way: Vec<_> = under_way.collect();
+    let mut weights = text.family(
+        "skep_rollout_weight",
+        Kind::Gauge,
+        "Percent of the requests that a service's candidate gets.",
+    );
+    for (service, progress) in &under_way {
+        weights.sample(&[("service", service)], progress.weight);
+    }
+    let mut checks = text.family(
+        "skep_rollout_failed_checks",
+        Kind::Gauge,
+        "Checks that a service's candidate has failed since its rollout began.",
+    );
+    for (service, progress) in &under_way {
+        checks.sample(&[("service", service)], progress.failed_checks);
     }
 }
 

@@ -55,10 +55,12 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// A request is over. One that failed by its caller's or the host's fault says nothing of the revision.
+    /// A request is over. One that failed by its caller's or the host's fault says nothing of the revision, nor does one
+    /// that it was spared.
     pub(crate) fn end(&self, status: StatusCode, cause: Option<Cause>, duration: Duration) {
         let blame = cause.map(Cause::blame);
-        if matches!(blame, Some(Blame::Caller | Blame::Host)) {
+        let was_spared = matches!(cause, Some(Cause::BreakerOpen | Cause::Unhealthy));
+        if was_spared || matches!(blame, Some(Blame::Caller | Blame::Host)) {
             return;
         }
         self.requests.fetch_add(1, Relaxed);
@@ -154,7 +156,12 @@ mod tests {
         let tally = Tally::default();
         tally.end(StatusCode::NOT_FOUND, None, Duration::ZERO);
         tally.end(StatusCode::INTERNAL_SERVER_ERROR, None, Duration::ZERO);
-        for cause in [Cause::GuestTrapped, Cause::QueueFull, Cause::PoolExhausted] {
+        for cause in [
+            Cause::GuestTrapped,
+            Cause::QueueFull,
+            Cause::PoolExhausted,
+            Cause::BreakerOpen,
+        ] {
             tally.end(cause.status(), Some(cause), Duration::ZERO);
         }
         let usage = Usage::default();

@@ -2,13 +2,14 @@
 
 use std::os::fd::AsFd;
 
-use super::Service;
+use super::{Rollout, Service};
 use crate::cli::style::{Tone, harmless, paint};
 
-const HEADINGS: [&str; 9] = [
+const HEADINGS: [&str; 10] = [
     "SERVICE",
     "STATE",
     "REVISION",
+    "ROLLOUT",
     "DIGEST",
     "KIND",
     "IN-FLIGHT",
@@ -17,7 +18,10 @@ const HEADINGS: [&str; 9] = [
     "P99",
 ];
 /// Columns that hold numbers, which stand to the right.
-const RIGHT: [bool; HEADINGS.len()] = [false, false, true, false, false, true, true, true, true];
+const RIGHT: [bool; HEADINGS.len()] = [
+    false, false, true, false, false, false, true, true, true, true,
+];
+const ROLLOUT: usize = 3;
 const GAP: &str = "  ";
 const INDENT: &str = "    ";
 const DIGEST_DIGITS: usize = 12;
@@ -47,14 +51,18 @@ pub(super) fn render(services: &[Service], width: Width, colours: bool) -> Strin
         return "no services yet: drop a component into the host's folder\n".to_owned();
     }
     let rows: Vec<[String; HEADINGS.len()]> = services.iter().map(cells).collect();
-    let columns = Columns::of(&HEADINGS, RIGHT, &rows);
+    let mut columns = Columns::of(&HEADINGS, RIGHT, &rows);
+    if services.iter().all(|service| service.rollout.is_none()) {
+        columns.hidden = Some(ROLLOUT);
+    }
     let mut table = columns.headings(colours);
     for (service, row) in services.iter().zip(&rows) {
         let mut tones = [Tone::Plain; HEADINGS.len()];
         tones[1] = state_tone(&service.state);
-        tones[3] = Tone::Faint;
+        tones[ROLLOUT] = Tone::Underway;
+        tones[4] = Tone::Faint;
         if service.faults > 0 {
-            tones[7] = Tone::Bad;
+            tones[8] = Tone::Bad;
         }
         table.push_str(&columns.line(row, tones, colours));
         for (note, tone) in notes(service) {
@@ -107,6 +115,7 @@ fn cells(service: &Service) -> [String; HEADINGS.len()] {
         service
             .revision
             .map_or_else(dash, |revision| revision.to_string()),
+        service.rollout.as_ref().map_or_else(dash, rollout),
         digest.map_or_else(dash, |digest| {
             harmless(&digest.chars().take(DIGEST_DIGITS).collect::<String>())
         }),
@@ -116,6 +125,15 @@ fn cells(service: &Service) -> [String; HEADINGS.len()] {
         service.faults.to_string(),
         service.p99_ms.map_or_else(dash, milliseconds),
     ]
+}
+
+/// `5% of 2`: what part of the requests which revision gets.
+fn rollout(rollout: &Rollout) -> String {
+    let of = format!("{}% of {}", rollout.weight, rollout.revision);
+    match rollout.phase.as_str() {
+        "progressing" => of,
+        phase => format!("{of} ({})", harmless(phase)),
+    }
 }
 
 /// Three digits at most before the unit.
@@ -143,6 +161,8 @@ pub(super) struct Columns<const N: usize> {
     /// Those that hold numbers.
     right: [bool; N],
     widths: [usize; N],
+    /// One that is left out.
+    hidden: Option<usize>,
 }
 
 impl<const N: usize> Columns<N> {
@@ -155,6 +175,7 @@ impl<const N: usize> Columns<N> {
             headings: *headings,
             right,
             widths,
+            hidden: None,
         }
     }
 
@@ -169,6 +190,9 @@ impl<const N: usize> Columns<N> {
     pub(super) fn line(&self, cells: &[String; N], tones: [Tone; N], colours: bool) -> String {
         let mut line = String::new();
         for (column, cell) in cells.iter().enumerate() {
+            if self.hidden == Some(column) {
+                continue;
+            }
             let fill = " ".repeat(self.widths[column] - cell.chars().count());
             let cell = paint(cell, tones[column], colours);
             let gap = if column == 0 { "" } else { GAP };
@@ -240,6 +264,26 @@ my-broken-service  failed         -  -             -                      0     
     error: the file is not a valid WebAssembly binary: build
     it again with current tools: unexpected \\u{1b}[2J end
 "
+        );
+    }
+
+    #[test]
+    fn a_rollout_has_a_column_if_there_is_one() {
+        let mut services = services();
+        services[0].rollout = Some(Rollout {
+            revision: 13,
+            weight: 5,
+            phase: "paused".into(),
+        });
+        let table = render(&services[..1], Width(60), false);
+        assert!(
+            table.starts_with(
+                "\
+SERVICE  STATE  REVISION  ROLLOUT            DIGEST        KIND           IN-FLIGHT  REQUESTS  FAULTS    P99
+hello    ready        12  5% of 13 (paused)  0123456789ab  wasi:http 0.2        3+2    123456       1  1.2ms
+"
+            ),
+            "{table}"
         );
     }
 
