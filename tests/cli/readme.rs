@@ -52,15 +52,17 @@ async fn every_command_runs() {
 #[tokio::test]
 async fn every_configuration_is_taken_as_printed() {
     let blocks = blocks("toml");
-    let [manifest, settings] = &*blocks else {
-        panic!("a manifest and a skep.toml: {blocks:?}");
+    let [manifest, rollout, settings] = &*blocks else {
+        panic!("two manifests and a skep.toml: {blocks:?}");
     };
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::copy(guest("hello"), at("inventory.wasm")).unwrap();
-    fs::write(at("inventory.toml"), manifest).unwrap();
-    let said = skep_in(folder.path(), ["check", "inventory.toml"]).await;
-    assert_eq!(said.code, Some(0), "{said:?}");
+    for manifest in [manifest, rollout] {
+        fs::write(at("inventory.toml"), manifest).unwrap();
+        let said = skep_in(folder.path(), ["check", "inventory.toml"]).await;
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
     fs::write(at("skep.toml"), settings).unwrap();
     let said = skep_in(folder.path(), ["check", "skep.toml"]).await;
     assert_eq!(said.code, Some(0), "{said:?}");

@@ -69,7 +69,11 @@ impl Bad {
 
 #[tokio::test]
 async fn errors_end_a_rollout() {
-    let bad = Bad::of(probe("revision_errors"), "success rate 0 % is under 99 %");
+    let bad = Bad {
+        // Further tries find the same revision.
+        manifest: "[retry]\nstatuses = [500]\nbackoff = \"1ms\"\n",
+        ..Bad::of(probe("revision_errors"), "success rate 0 % is under 99 %")
+    };
     bad.is_rolled_back().await;
 }
 
@@ -78,7 +82,7 @@ async fn slowness_ends_a_rollout() {
     let bad = Bad {
         analysis: "p99 = \"150ms\"\n",
         is_hurt: |answer| answered_by(answer) == "slow",
-        ..Bad::of(probe("revision_slow"), "is over 150 ms")
+        ..Bad::of(probe("revision_slow"), "is over 150ms")
     };
     bad.is_rolled_back().await;
 }

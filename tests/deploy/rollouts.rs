@@ -1,5 +1,7 @@
 //! A new revision gets more of the requests with every step, as its manifest says, and all of them after the last.
 
+use std::collections::BTreeSet;
+
 use crate::support::client::streamed;
 use crate::support::rollouts::{PATIENT, answered_by, assert_share, count, split, with_id};
 use crate::support::verb::skep;
@@ -134,6 +136,29 @@ async fn a_request_sees_one_revision_however_often_it_calls() {
         drop(upload);
         assert_eq!(reply.chunk().await, None);
     }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn functions_are_called_as_the_revision_that_answers_exports_them() {
+    let half = "route = []\n[rollout]\nstrategy = \"canary\"\nsteps = [{ weight = 50 }]\n";
+    let host = Host::with("ledger", probe("ledger"))
+        .manifest("ledger", half)
+        .and("two", probe("ledger_client"))
+        .manifest("two", "[allow]\nservices = [\"ledger\"]\n")
+        .start()
+        .await;
+    // Of another version: its interface has another name.
+    host.deploy("ledger", probe("ledger_patched"));
+    host.rollout_begun("ledger").await;
+    let mut connection = host.connect().await;
+    let mut found = BTreeSet::new();
+    for id in 0..20 {
+        let answer = connection.send(with_id("/two?how=well", id)).await;
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        found.insert(answer.text().trim().to_owned());
+    }
+    assert!(found.into_iter().eq(["patched", "well"]));
     host.stop().await;
 }
 

@@ -139,7 +139,7 @@ impl Board {
         self.lock().get(name)?.error.clone()
     }
 
-    /// A candidate is on trial, about which the rollout says more.
+    /// The files' candidate is or was on trial, about which the rollout says more.
     pub(super) fn confirmed_quietly(&self, name: &str) {
         if let Some(report) = self.lock().get_mut(name) {
             report.deploying = false;

@@ -127,7 +127,12 @@ impl Decider {
         if !was_taken && !promote::runs(registry, candidate) {
             return false;
         }
-        self.deployer.core.board.confirmed(name.as_ref());
+        let board = &self.deployer.core.board;
+        if promote::runs(registry, candidate) {
+            board.confirmed(name.as_ref());
+        } else {
+            board.confirmed_quietly(name.as_ref());
+        }
         if row.files != Some(files) {
             row.files = Some(files);
             if let Err(error) = self.ledger.commit(vec![row], Vec::new(), Vec::new()).await {

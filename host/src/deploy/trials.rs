@@ -18,7 +18,7 @@ use crate::state::{Kind, Origin, StateError};
 use crate::telemetry;
 use crate::telemetry::tally::Tally;
 
-/// What could not be written down is tried again after this.
+/// What could not be done is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// All rollouts.
@@ -26,7 +26,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Trials {
     by_service: BTreeMap<ServiceName, UnderTrial>,
     start: Instant,
-    /// Until when nothing is tried, since the state folder failed.
+    /// Until when nothing is tried, since something could not be done.
     not_before: Duration,
 }
 
@@ -191,6 +191,9 @@ impl Decider {
                     error,
                     "the rollout stays where it is"
                 );
+            }
+            // Whatever could not be done is tried again, and not at once.
+            if self.trials.get(&name).is_some_and(due) {
                 self.trials.not_before = now + RETRY;
             }
         }
