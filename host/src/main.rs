@@ -17,6 +17,6 @@ fn main() -> ExitCode {
     Cli::parse().run().unwrap_or_else(|failure| {
         // With standard error gone there is nobody left to tell.
         writeln!(std::io::stderr(), "error: {}", telemetry::chain(&failure)).ok();
-        ExitCode::FAILURE
+        failure.code()
     })
 }

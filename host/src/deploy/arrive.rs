@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::dropin::DropIns;
 use crate::config::{HostConfig, Pool, ServiceConfig, Source};
 use crate::deploy::compile::Artifact;
 
@@ -25,7 +24,7 @@ mod whole;
 
 pub use awaited::Awaited;
 pub use changes::{Changes, Hush};
-pub use dropin::is_temporary;
+pub use dropin::{DropIns, default_name, is_temporary};
 pub use error::{ArriveError, Cut};
 pub use scan::{Found, Scan, Scanner};
 pub use stamp::{Now, Stamp};

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::table::{Columns, milliseconds};
 use crate::cli::style::{Tone, harmless};
+use crate::cli::table::{Columns, milliseconds};
 
 const HEADINGS: [&str; 9] = [
     "CALLER",

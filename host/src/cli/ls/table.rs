@@ -1,9 +1,8 @@
 //! Services as a table for people.
 
-use std::os::fd::AsFd;
-
 use super::{Rollout, Service};
 use crate::cli::style::{Tone, harmless, paint};
+use crate::cli::table::{Columns, Width, milliseconds, short, wrap};
 
 const HEADINGS: [&str; 10] = [
     "SERVICE",
@@ -22,29 +21,7 @@ const RIGHT: [bool; HEADINGS.len()] = [
     false, false, true, false, false, false, true, true, true, true,
 ];
 const ROLLOUT: usize = 3;
-const GAP: &str = "  ";
 const INDENT: &str = "    ";
-const DIGEST_DIGITS: usize = 12;
-const WIDTH_DEFAULT: usize = 100;
-/// Narrower than this, wrapping helps nobody.
-const WIDTH_MIN: usize = 40;
-
-/// Columns that there are for text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Width(usize);
-
-impl Width {
-    /// The terminal's, or a sensible one if `stream` is none.
-    pub(super) fn of(stream: &impl AsFd) -> Self {
-        let columns =
-            rustix::termios::tcgetwinsize(stream).map_or(0, |size| usize::from(size.ws_col));
-        Self(if columns == 0 {
-            WIDTH_DEFAULT
-        } else {
-            columns.max(WIDTH_MIN)
-        })
-    }
-}
 
 pub(super) fn render(services: &[Service], width: Width, colours: bool) -> String {
     if services.is_empty() {
@@ -94,10 +71,6 @@ fn notes(service: &Service) -> Vec<(String, Tone)> {
 
 fn cells(service: &Service) -> [String; HEADINGS.len()] {
     let dash = || "-".to_owned();
-    let digest = service
-        .digest
-        .as_deref()
-        .map(|digest| digest.strip_prefix("sha256:").unwrap_or(digest));
     let breaker = service.breaker.as_deref().unwrap_or("closed");
     let state = match (service.state.as_str(), service.deploying, breaker) {
         ("ready", true, _) => "ready (deploying)",
@@ -116,9 +89,7 @@ fn cells(service: &Service) -> [String; HEADINGS.len()] {
             .revision
             .map_or_else(dash, |revision| revision.to_string()),
         service.rollout.as_ref().map_or_else(dash, rollout),
-        digest.map_or_else(dash, |digest| {
-            harmless(&digest.chars().take(DIGEST_DIGITS).collect::<String>())
-        }),
+        service.digest.as_deref().map_or_else(dash, short),
         service.kind.as_deref().map_or_else(dash, harmless),
         in_flight,
         service.requests.to_string(),
@@ -136,16 +107,6 @@ fn rollout(rollout: &Rollout) -> String {
     }
 }
 
-/// Three digits at most before the unit.
-pub(super) fn milliseconds(ms: f64) -> String {
-    match ms {
-        ms if ms < 1.0 => format!("{:.0}us", ms * 1e3),
-        ms if ms < 10.0 => format!("{ms:.1}ms"),
-        ms if ms < 1e3 => format!("{ms:.0}ms"),
-        ms => format!("{:.1}s", ms / 1e3),
-    }
-}
-
 fn state_tone(state: &str) -> Tone {
     match state {
         "ready" => Tone::Good,
@@ -153,77 +114,6 @@ fn state_tone(state: &str) -> Tone {
         "failed" | "unhealthy" => Tone::Bad,
         _ => Tone::Plain,
     }
-}
-
-/// Columns as wide as what stands in them.
-pub(super) struct Columns<const N: usize> {
-    headings: [&'static str; N],
-    /// Those that hold numbers.
-    right: [bool; N],
-    widths: [usize; N],
-    /// One that is left out.
-    hidden: Option<usize>,
-}
-
-impl<const N: usize> Columns<N> {
-    pub(super) fn of(headings: &[&'static str; N], right: [bool; N], rows: &[[String; N]]) -> Self {
-        let widths = std::array::from_fn(|column| {
-            let cells = rows.iter().map(|row| row[column].chars().count());
-            cells.chain([headings[column].len()]).max().unwrap_or(0)
-        });
-        Self {
-            headings: *headings,
-            right,
-            widths,
-            hidden: None,
-        }
-    }
-
-    pub(super) fn headings(&self, colours: bool) -> String {
-        self.line(
-            &self.headings.map(str::to_owned),
-            [Tone::Strong; N],
-            colours,
-        )
-    }
-
-    pub(super) fn line(&self, cells: &[String; N], tones: [Tone; N], colours: bool) -> String {
-        let mut line = String::new();
-        for (column, cell) in cells.iter().enumerate() {
-            if self.hidden == Some(column) {
-                continue;
-            }
-            let fill = " ".repeat(self.widths[column] - cell.chars().count());
-            let cell = paint(cell, tones[column], colours);
-            let gap = if column == 0 { "" } else { GAP };
-            line.push_str(gap);
-            line.push_str(&if self.right[column] {
-                fill + &cell
-            } else {
-                cell + &fill
-            });
-        }
-        line.truncate(line.trim_end().len());
-        line.push('\n');
-        line
-    }
-}
-
-/// Breaks text between words; a word that is too long stands on a line of its own.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines
 }
 
 #[cfg(test)]
@@ -310,11 +200,5 @@ hello    ready        12  5% of 13 (paused)  0123456789ab  wasi:http 0.2        
     #[test]
     fn nothing_served_is_said_so() {
         assert!(render(&[], Width(80), false).starts_with("no services yet"));
-    }
-
-    #[test]
-    fn durations_have_a_fitting_unit() {
-        let shown = [0.25, 1.25, 12.5, 999.4, 10_000.0].map(milliseconds);
-        assert_eq!(shown, ["250us", "1.2ms", "12ms", "999ms", "10.0s"]);
     }
 }

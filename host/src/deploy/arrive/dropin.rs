@@ -11,18 +11,21 @@ const FOREIGN_MANIFESTS: [&str; 3] = ["skep.toml", "Cargo.toml", "rust-toolchain
 
 /// The names of a folder that may be services, sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct DropIns {
+pub struct DropIns {
     /// `NAME.toml`, and `service.toml` of each folder.
-    pub(super) manifests: Vec<PathBuf>,
+    pub manifests: Vec<PathBuf>,
     /// `NAME.wasm`.
-    pub(super) components: Vec<PathBuf>,
+    pub components: Vec<PathBuf>,
     /// Folders that hold a service or may come to.
-    pub(super) folders: Vec<PathBuf>,
+    pub folders: Vec<PathBuf>,
 }
 
 impl DropIns {
     /// Lists a folder.
-    pub(super) fn list(folder: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn list(folder: &Path) -> io::Result<Self> {
         let mut found = Self::default();
         for entry in fs::read_dir(folder)? {
             found.sort_in(&entry?.path());
@@ -66,7 +69,8 @@ pub fn is_temporary(name: &OsStr) -> bool {
 }
 
 /// The name that a drop-in goes by if its manifest gives no other.
-pub(super) fn default_name(path: &Path) -> String {
+#[must_use]
+pub fn default_name(path: &Path) -> String {
     let name = if path.file_name().is_some_and(|name| name == SERVICE_TOML) {
         path.parent().and_then(Path::file_name)
     } else {
