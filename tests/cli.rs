@@ -3,6 +3,8 @@
 mod build;
 mod check;
 mod completions;
+mod deploy;
+mod follow;
 mod ls;
 mod new;
 mod readme;

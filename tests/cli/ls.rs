@@ -51,7 +51,7 @@ async fn a_host_without_services_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn without_a_host_there_is_a_hint_and_code_1() {
+async fn without_a_host_there_is_a_hint_and_code_4() {
     // Nobody listens on a port that was just free.
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -60,13 +60,13 @@ async fn without_a_host_there_is_a_hint_and_code_1() {
     let url = format!("http://{free}");
     let said = skep(["ls", "--admin", &url]).await;
     said.assert_refused(
-        1,
+        4,
         &["error: no host answers at", &url, "skep up", "--admin"],
     );
     assert_eq!(said.output, "");
     skep(["ls", "--json", "--admin", &url])
         .await
-        .assert_refused(1, &["no host answers"]);
+        .assert_refused(4, &["no host answers"]);
 }
 
 #[tokio::test]
