@@ -143,7 +143,7 @@ async fn a_bundle_is_deployed_whole_or_not_at_all() {
     .unwrap();
     let said = ask(&host, folder.path(), &["deploy", "-f", "spoilt.toml"]).await;
     said.assert_refused(1, &["error: b: ", "not WebAssembly"]);
-    assert_eq!(host.get("/c").await.status(), 404);
+    assert_eq!(host.service("c").await.revision, None);
 
     let said = ask(
         &host,
