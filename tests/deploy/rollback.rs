@@ -37,7 +37,7 @@ impl Bad {
         }
     }
 
-    async fn is_rolled_back(self) {
+    async fn end(self) {
         let manifest = format!(
             "{}\n[rollout]\nstrategy = \"canary\"\nsteps = [{{ weight = {WEIGHT}, pause = \"1h\" }}]\n\
              [rollout.analysis]\ninterval = \"100ms\"\nthreshold = 1\nminimum_samples = 5\n{}",
@@ -74,7 +74,7 @@ async fn errors_end_a_rollout() {
         manifest: "[retry]\nstatuses = [500]\nbackoff = \"1ms\"\n",
         ..Bad::of(probe("revision_errors"), "success rate 0 % is under 99 %")
     };
-    bad.is_rolled_back().await;
+    bad.end().await;
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn slowness_ends_a_rollout() {
         is_hurt: |answer| answered_by(answer) == "slow",
         ..Bad::of(probe("revision_slow"), "is over 150ms")
     };
-    bad.is_rolled_back().await;
+    bad.end().await;
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn memory_that_is_never_given_back_ends_a_rollout() {
         is_hurt: |answer| answered_by(answer) == "leaks",
         ..Bad::of(probe("revision_leaks"), "memory of an instance")
     };
-    bad.is_rolled_back().await;
+    bad.end().await;
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn faults_end_a_rollout_however_few_requests_there_are() {
         },
         ..Bad::of(probe("revision_traps_on_post"), "number of faults")
     };
-    bad.is_rolled_back().await;
+    bad.end().await;
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_failure_that_another_service_answers_for_is_one() {
         is_hurt: |answer| answer.header("x-skep-fallback").is_some(),
         ..Bad::of(fault("trap"), "success rate 0 % is under 99 %")
     };
-    bad.is_rolled_back().await;
+    bad.end().await;
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_candidates_faults_do_not_open_the_breaker_of_the_running_revision() {
         is_hurt: |answer| answer.status() != 200,
         ..Bad::of(fault("trap"), "success rate 0 % is under 99 %")
     };
-    bad.is_rolled_back().await;
+    bad.end().await;
 }
 
 #[tokio::test]
