@@ -48,7 +48,7 @@ async fn what_is_not_signed_is_not_deployed() {
         .await;
     host.refused_with("drop", "it is not signed").await;
     // The signature comes later than the component.
-    host.put("drop.wasm.sig", &ours.sign(&guest("hello")));
+    host.put("drop.wasm.sig", ours.sign(&guest("hello")));
     host.promoted("drop", 1).await;
 
     let (hello, echo) = (guest("hello"), guest("echo"));

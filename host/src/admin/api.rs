@@ -97,7 +97,7 @@ impl Api {
         if let Some(caller) =
             guard::bearer(request.headers()).and_then(|given| tokens.identify(given))
         {
-            return Ok(caller.clone());
+            return Ok(caller);
         }
         let resource = Resource::at(request.uri().path());
         let is_open = resource.is_some_and(|resource| resource.role(request.method()).is_none());

@@ -15,7 +15,7 @@ use super::error::ConfigError;
 use super::raw::{RawHost, RawService};
 use super::service::resolve::{Confined, resolve};
 use super::service::{self, SERVICE_TOML, ServiceConfig, absolute};
-use super::token::{Token, Tokens};
+use super::token::Tokens;
 use super::trust::Trust;
 
 /// Where the gateway listens if nothing else is said.
@@ -35,9 +35,7 @@ pub struct HostConfig {
     pub listen: Vec<SocketAddr>,
     /// Where the admin API listens.
     pub admin: SocketAddr,
-    /// What clients of the admin API must present; always there if `admin` isn't loopback.
-    pub admin_token: Option<Token>,
-    /// All tokens of the admin API, that one among them.
+    /// What clients of the admin API must present one of; never none if `admin` isn't loopback.
     pub tokens: Tokens,
     /// Whose components are taken.
     pub trust: Trust,

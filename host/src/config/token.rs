@@ -101,10 +101,13 @@ impl Tokens {
 
     /// Whose token was given. What is compared are digests, all of them: how long that takes says nothing of the tokens.
     #[must_use]
-    pub fn identify(&self, given: &str) -> Option<&Caller> {
+    pub fn identify(&self, given: &str) -> Option<Caller> {
         let given: [u8; 32] = Sha256::digest(given).into();
-        let found = self.0.iter().filter(|known| known.sha256 == given);
-        found.map(|known| &known.caller).last()
+        let known = |found, known: &'_ Known| match known.sha256 == given {
+            true => Some(known.caller.clone()),
+            false => found,
+        };
+        self.0.iter().fold(None, known)
     }
 }
 

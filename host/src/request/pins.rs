@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use skep_policy::name::ServiceName;
 
+use crate::config::Role;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::registry::{Service, Snapshot};
@@ -65,21 +66,22 @@ pub(super) fn check(
 /// Whether the request presents a token that may deploy.
 fn may_choose(core: &Core, headers: &HeaderMap) -> Result<(), Fault> {
     let forbidden = |detail: &str| Fault::new(Cause::Forbidden, detail);
-    let Some(token) = &core.config.admin_token else {
-        let what =
-            "the host has no token that would allow to choose a revision: set admin_token_file";
+    let tokens = &core.config.tokens;
+    if tokens.are_none() {
+        let what = "the host has no token that would allow to choose a revision: add a [[token]] to its skep.toml";
         return Err(forbidden(what));
-    };
+    }
     let mut given = headers.get_all(TOKEN).iter();
     let given = match (given.next(), given.next()) {
         (Some(given), None) => given.to_str().ok(),
         _ => None,
     };
-    if given.is_some_and(|given| token.matches(given)) {
+    let caller = given.and_then(|given| tokens.identify(given));
+    if caller.is_some_and(|caller| caller.role >= Role::Deploy) {
         Ok(())
     } else {
         Err(forbidden(
-            "x-skep-token is not the admin API's token, which x-skep-revision needs beside it",
+            "x-skep-token is no token of the admin API that may deploy, which x-skep-revision needs beside it",
         ))
     }
 }

@@ -145,7 +145,6 @@ pub(super) fn resolve(
     Ok(HostConfig {
         listen,
         admin,
-        admin_token,
         tokens,
         trust,
         state,

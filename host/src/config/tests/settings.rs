@@ -1,6 +1,7 @@
 //! What the host's settings resolve to, and the services they list.
 
 use super::*;
+use crate::config::Role;
 
 #[test]
 fn a_folder_needs_no_settings() {
@@ -8,7 +9,7 @@ fn a_folder_needs_no_settings() {
     let config = folder.host("services").unwrap();
     assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(config.admin, "127.0.0.1:8081".parse().unwrap());
-    assert_eq!(config.admin_token, None);
+    assert!(config.tokens.are_none());
     assert_eq!(
         (config.state, config.cache),
         (folder.path(".skep"), folder.path(".skep/cache"))
@@ -120,7 +121,8 @@ fn every_key_of_the_hosts_settings_is_taken() {
         ]
     );
     assert_eq!(config.admin, "0.0.0.0:9000".parse().unwrap());
-    assert_eq!(config.admin_token.as_deref(), Some("0123456789abcdef"));
+    let caller = config.tokens.identify("0123456789abcdef").unwrap();
+    assert_eq!((caller.name.as_str(), caller.role), ("admin", Role::Admin));
     assert_eq!(
         (config.state, config.cache),
         (folder.path("var/state"), PathBuf::from("/var/cache/skep"))
