@@ -37,6 +37,7 @@ pub(crate) mod link;
 mod operate;
 pub mod order;
 mod promote;
+mod replay;
 mod resume;
 mod retire;
 mod swap;
@@ -69,6 +70,19 @@ pub enum DeployError {
          [rollout])", .0.join("; ")
     )]
     Breaks(Vec<String>),
+    /// It answers requests otherwise than what runs.
+    #[error(
+        "it answers {differing} of {requests} recorded requests otherwise than the running revision: see \
+         `skep diff {service}`; if that is as it should be, force it (`--force`), or set `block = false` under [record]"
+    )]
+    Differs {
+        /// The service.
+        service: ServiceName,
+        /// Requests that were answered otherwise.
+        differing: usize,
+        /// Requests that were answered again.
+        requests: usize,
+    },
     /// Another service of the same deployment was refused.
     #[error("{0}, which was to be deployed with it, was refused")]
     Companion(ServiceName),
@@ -174,6 +188,7 @@ impl Deployer {
         candidate: &Candidate,
         origin: Origin,
         number: Option<u64>,
+        is_forced: bool,
     ) -> Result<Prepared, DeployError> {
         let config = Arc::new(candidate.config.clone());
         self.trusts(candidate).await?;
@@ -199,6 +214,10 @@ impl Deployer {
         crate::request::run::probe(&self.core, revision.clone())
             .await
             .map_err(DeployError::Health)?;
+        // One that has answered requests before need not prove anything, and may be wanted back in a hurry.
+        if number.is_none() {
+            self.replay(&revision, is_forced).await?;
+        }
         compiled.unload_pages();
         Ok(Prepared {
             revision,

@@ -25,9 +25,11 @@ const MEMORIES_PER_CLAIM: u32 = 2;
 const TABLES_PER_CLAIM: u32 = 4;
 const CORE_INSTANCES_PER_CLAIM: u32 = 8;
 /// A component that needs more claims than this for one instance is refused.
-const CLAIMS_PER_INSTANCE_MAX: u32 = 8;
+pub(crate) const CLAIMS_PER_INSTANCE_MAX: u32 = 8;
 /// Candidates that may be probed at a time, outside every service's share of the pool.
 pub(crate) const PROBES_MAX: u32 = 8;
+/// Recorded requests that may be replayed at a time, likewise.
+pub(crate) const REPLAYS_MAX: u32 = 4;
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 const CORE_INSTANCE_BYTES_MAX: usize = 4 << 20;
 /// Stacks a claim: an instance of the async component model may suspend several calls at once.
@@ -203,9 +205,9 @@ pub fn run_config(kind: Kind, pool: &Pool, pagemap_scan: bool) -> Config {
     config
 }
 
-/// What Wasmtime's pools are made for: health probes run beside what the services have claimed.
+/// What Wasmtime's pools are made for: probes and replays run beside what the services have claimed.
 fn claims_of(pool: &Pool) -> u32 {
-    pool.instances + PROBES_MAX * CLAIMS_PER_INSTANCE_MAX
+    pool.instances + (PROBES_MAX + REPLAYS_MAX) * CLAIMS_PER_INSTANCE_MAX
 }
 
 /// Mappings that a pool slot takes from its first use on.

@@ -17,6 +17,7 @@ use crate::config::HostConfig;
 use crate::deploy::board::Board;
 use crate::engine::{Engines, PROBES_MAX};
 use crate::registry::Registry;
+use crate::replay::Replays;
 use crate::request::accept::{Acceptor, Lane};
 use crate::request::{health, overload};
 use crate::state::State;
@@ -56,6 +57,8 @@ pub struct Core {
     pub(crate) probes: Semaphore,
     /// Told when a candidate on trial turns out not to be healthy.
     pub(crate) alarm: Notify,
+    /// How candidates answered recorded requests.
+    pub replays: Replays,
 }
 
 /// Makes request ids: unique over restarts, cheap to make.
@@ -132,6 +135,7 @@ impl Core {
             request_ids: RequestIds::new(),
             probes: Semaphore::new(PROBES_MAX as usize),
             alarm: Notify::new(),
+            replays: Replays::default(),
             config,
         }))
     }

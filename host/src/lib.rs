@@ -12,6 +12,7 @@ pub mod fault;
 pub mod host;
 mod pool;
 pub mod registry;
+pub mod replay;
 pub mod request;
 pub mod state;
 pub mod telemetry;

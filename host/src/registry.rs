@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use skep_policy::fit::Misfit;
@@ -19,9 +20,11 @@ pub(crate) use self::trial::{Course, Trial, TrialSettings};
 use crate::capability::egress::REQUESTS_PER_REVISION_MAX;
 use crate::capability::output::{LineBudget, Lines};
 use crate::config::ServiceConfig;
+use crate::config::service::record::Record;
 use crate::config::service::rollout::Sticky;
 use crate::deploy::compile::Contracts;
 use crate::pool::{Permits, Share, Stock};
+use crate::replay::kept::Ring;
 use crate::request::gate::Gate;
 use crate::request::run::instances::Instances;
 use crate::request::run::program::Program;
@@ -61,6 +64,18 @@ pub(crate) struct Standing {
     pub(crate) guards: Guards,
 }
 
+impl Standing {
+    pub(crate) fn new(share: Share) -> Self {
+        Self {
+            gate: Gate::new(),
+            share,
+            traffic: Traffic::default(),
+            calls: Edges::default(),
+            guards: Guards::default(),
+        }
+    }
+}
+
 /// An artifact and its resolved configuration; immutable.
 #[derive(Debug)]
 pub struct Revision {
@@ -83,6 +98,8 @@ pub struct Revision {
     pub(crate) usage: Usage,
     /// Outgoing requests of all instances.
     pub(crate) outgoing: Arc<Semaphore>,
+    /// The requests that it keeps, if it keeps any.
+    pub(crate) kept: Option<Arc<Ring>>,
     leases: TaskTracker,
     lives: TaskTracker,
 }
@@ -119,6 +136,7 @@ impl Revision {
         } = identity;
         let output = LineBudget::new(config.name.as_ref(), number, lines);
         let instances = Instances::new(&config, &program);
+        let kept = Ring::of(&config.record);
         Self {
             number,
             digest,
@@ -131,6 +149,7 @@ impl Revision {
             output,
             usage: Usage::default(),
             outgoing: Arc::new(Semaphore::new(REQUESTS_PER_REVISION_MAX)),
+            kept,
             leases: TaskTracker::new(),
             lives: TaskTracker::new(),
         }
@@ -147,6 +166,26 @@ impl Revision {
         };
         let linked = (self.program.clone(), self.contracts.clone());
         Self::new(identity, linked, self.claims)
+    }
+
+    /// The same for one request that is nobody's: it leaves no trace in the log, nor in how the revision's instances are
+    /// used.
+    pub(crate) fn aside(&self) -> Self {
+        let mut config = ServiceConfig::clone(&self.config);
+        config.record = Record::default();
+        config.instances.step_down = Duration::ZERO;
+        let identity = Identity {
+            number: self.number,
+            digest: self.digest.clone(),
+            config: Arc::new(config),
+            origin: self.origin.clone(),
+            lines: Lines::default(),
+        };
+        let linked = (self.program.clone(), self.contracts.clone());
+        Self {
+            output: LineBudget::silent(),
+            ..Self::new(identity, linked, self.claims)
+        }
     }
 
     pub(crate) fn lease(self: &Arc<Self>) -> Lease {
@@ -259,13 +298,8 @@ impl Registry {
     }
 
     pub(crate) fn standing(&self) -> Arc<Standing> {
-        Arc::new(Standing {
-            gate: Gate::new(),
-            share: Share::new(&self.stock, self.common.clone()),
-            traffic: Traffic::default(),
-            calls: Edges::default(),
-            guards: Guards::default(),
-        })
+        let share = Share::new(&self.stock, self.common.clone());
+        Arc::new(Standing::new(share))
     }
 
     /// Finds out what `change` makes of the services. Nothing is changed yet.

@@ -15,6 +15,7 @@ pub mod name;
 pub mod nearest;
 pub mod quote;
 pub mod rate;
+pub mod replay;
 pub mod retry;
 pub mod rollout;
 pub mod routes;

@@ -26,6 +26,8 @@ use crate::config::ServiceConfig;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::registry::Revision;
+use crate::replay::notebook::Notebook;
+use crate::replay::told::Told;
 use crate::request::call::{self, Call, Callee, Errand, Telephone};
 
 /// Requests that all guests together may have under way.
@@ -112,6 +114,8 @@ pub(crate) struct Egress {
     /// Whether that is known for one request at a time.
     pub(crate) forgets_errand: bool,
     pub(crate) has_sent: bool,
+    /// Whether notes are taken of what the guest hears, or it hears what was noted.
+    pub(crate) told: Option<Told>,
     denied: u32,
 }
 
@@ -133,6 +137,7 @@ impl Egress {
             errand: None,
             forgets_errand: false,
             has_sent: false,
+            told: None,
             denied: 0,
         }
     }
@@ -171,6 +176,10 @@ impl Egress {
     ) -> Result<impl Future<Output = Result<http::Response<WasiBody>, Fault>> + Send + use<>, Fault>
     {
         self.has_sent = true;
+        if let Some(Told::Again(script)) = &self.told {
+            script.strays_to(&import.contract.interface.to_string());
+            return Err(Fault::new(Cause::NotReady, "it is only replayed"));
+        }
         let config = self.config.clone();
         if config.allow.services.is_empty() {
             let wanted = &import.contract.interface;
@@ -226,7 +235,8 @@ impl Egress {
     }
 
     fn deny(&mut self, origin: &str, remedy: &str) {
-        if self.denied < DENIALS_LOGGED_MAX {
+        let is_again = self.told.as_ref().is_some_and(Told::is_again);
+        if self.denied < DENIALS_LOGGED_MAX && !is_again {
             self.denied += 1;
             let service = self.config.name.as_ref();
             tracing::warn!(target: "skep::egress", service, origin, "outgoing request denied; {remedy}");
@@ -234,13 +244,13 @@ impl Egress {
     }
 }
 
-type Sent = Result<
-    (
-        http::Response<WasiBody>,
-        Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ),
-    Error,
->;
+/// An answer, and what is left of sending the request.
+type Answered = (
+    http::Response<WasiBody>,
+    Box<dyn Future<Output = Result<(), Error>> + Send>,
+);
+
+type Sent = Result<Answered, Error>;
 
 impl WasiHttpHooks for Egress {
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
@@ -259,32 +269,62 @@ impl WasiHttpHooks for Egress {
     ) -> Box<dyn Future<Output = Sent> + Send> {
         self.has_sent = true;
         let denied = || Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
-        let options = options.unwrap_or_default();
-        if let Some(callee) = call::callee(request.uri()) {
-            let Some(name) = self.may_call(&callee, request.uri()) else {
-                return denied();
-            };
-            let permits = [self.requests.clone(), self.of_revision.clone()];
-            let Some((telephone, errand)) = self.line() else {
-                self.deny(name.as_str(), NO_ERRAND);
-                return denied();
-            };
-            return Box::new(called(
-                telephone.call(&errand, name, request),
-                permits,
-                options,
-            ));
-        }
-        if !self.may_leave(request.uri()) {
-            return denied();
-        }
-        Box::new(send(
-            self.outside.clone(),
+        let callee = call::callee(request.uri());
+        let name = match &callee {
+            Some(callee) => match self.may_call(callee, request.uri()) {
+                Some(name) => Some(name),
+                None => return denied(),
+            },
+            None if self.may_leave(request.uri()) => None,
+            None => return denied(),
+        };
+        let noted = match &self.told {
+            Some(Told::Again(script)) => {
+                let answer = script.answer(request);
+                return Box::new(std::future::ready(answer.map(all_sent)));
+            }
+            Some(Told::Noted(notebook)) => Some((notebook.clone(), notebook.asks(&request))),
+            None => None,
+        };
+        let (options, permits) = (
+            options.unwrap_or_default(),
             [self.requests.clone(), self.of_revision.clone()],
-            request,
-            options,
-        ))
+        );
+        let Some(name) = name else {
+            let sent = send(self.outside.clone(), permits, request, options);
+            return hearing(noted, sent);
+        };
+        let Some((telephone, errand)) = self.line() else {
+            self.deny(name.as_str(), NO_ERRAND);
+            return denied();
+        };
+        let call = telephone.call(&errand, name, request);
+        hearing(noted, called(call, permits, options))
     }
+}
+
+/// The answer as the guest hears it, of which notes are taken.
+fn hearing(
+    noted: Option<(Arc<Notebook>, usize)>,
+    sent: impl Future<Output = Sent> + Send + 'static,
+) -> Box<dyn Future<Output = Sent> + Send> {
+    let Some((notebook, number)) = noted else {
+        return Box::new(sent);
+    };
+    Box::new(async move {
+        match sent.await {
+            Ok((response, sent)) => Ok((notebook.hears(number, response), sent)),
+            Err(error) => {
+                notebook.fails(number, &error);
+                Err(error)
+            }
+        }
+    })
+}
+
+/// An answer to a request all of which is sent.
+fn all_sent(response: http::Response<WasiBody>) -> Answered {
+    (response, Box::new(std::future::ready(Ok(()))))
 }
 
 /// The answer to a call, if it comes as soon as the guest wants it to.
@@ -305,7 +345,7 @@ async fn called(
             .map_err(|_| Error::HttpResponseTimeout)??,
         None => answer.await?,
     };
-    Ok((response, Box::new(std::future::ready(Ok(())))))
+    Ok(all_sent(response))
 }
 
 async fn send(
@@ -347,7 +387,7 @@ async fn send(
         }
         .boxed_unsync()
     });
-    Ok((response, Box::new(std::future::ready(Ok(())))))
+    Ok(all_sent(response))
 }
 
 fn explain(error: &hyper_util::client::legacy::Error) -> Error {

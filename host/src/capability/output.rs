@@ -86,6 +86,7 @@ pub(crate) struct LineBudget {
     revision: u64,
     followers: Lines,
     window: Mutex<Window>,
+    is_silent: bool,
 }
 
 #[derive(Debug)]
@@ -97,16 +98,23 @@ struct Window {
 
 impl LineBudget {
     pub(crate) fn new(service: &str, revision: u64, followers: Lines) -> Arc<Self> {
-        let window = Window {
-            started: Instant::now(),
-            lines: 0,
-            dropped: 0,
-        };
         Arc::new(Self {
             service: service.into(),
             revision,
             followers,
-            window: Mutex::new(window),
+            window: Mutex::new(Window::begin(Instant::now())),
+            is_silent: false,
+        })
+    }
+
+    /// One of which no line reaches the log.
+    pub(crate) fn silent() -> Arc<Self> {
+        Arc::new(Self {
+            service: String::new(),
+            revision: 0,
+            followers: Lines::default(),
+            window: Mutex::new(Window::begin(Instant::now())),
+            is_silent: true,
         })
     }
 
@@ -116,6 +124,9 @@ impl LineBudget {
     }
 
     fn log(&self, stream: Stream, line: &[u8]) {
+        if self.is_silent {
+            return;
+        }
         let (allowed, dropped) = self
             .window
             .lock()
@@ -149,16 +160,20 @@ impl LineBudget {
 }
 
 impl Window {
+    fn begin(now: Instant) -> Self {
+        Self {
+            started: now,
+            lines: 0,
+            dropped: 0,
+        }
+    }
+
     /// Whether one more line may pass, and how many were dropped in the window that has just ended.
     fn take(&mut self, now: Instant) -> (bool, u64) {
         let mut dropped = 0;
         if now.duration_since(self.started).as_secs() >= 1 {
             dropped = std::mem::take(&mut self.dropped);
-            *self = Self {
-                started: now,
-                lines: 0,
-                dropped: 0,
-            };
+            *self = Self::begin(now);
         }
         if self.lines == LINES_PER_SECOND_MAX {
             self.dropped += 1;

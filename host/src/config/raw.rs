@@ -26,6 +26,7 @@ pub(super) struct RawService {
     pub(super) health: Option<RawHealth>,
     pub(super) callee: Option<BTreeMap<String, RawCallee>>,
     pub(super) rollout: Option<RawRollout>,
+    pub(super) record: Option<RawRecord>,
     pub(super) build: Option<RawBuild>,
 }
 
@@ -77,6 +78,16 @@ pub(super) struct RawThreshold {
     pub(super) max: Option<f64>,
     pub(super) min: Option<f64>,
     pub(super) max_ratio: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawRecord {
+    pub(super) requests: Option<u32>,
+    pub(super) every: Option<u32>,
+    pub(super) redact: Option<Vec<String>>,
+    pub(super) block: Option<bool>,
+    pub(super) ignore: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

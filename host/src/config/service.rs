@@ -1,5 +1,6 @@
 //! A service as its manifest, its file's name, or an entry in `skep.toml` describes it.
 
+pub mod record;
 pub(in crate::config) mod resolve;
 pub mod rollout;
 mod sent;
@@ -17,6 +18,7 @@ use skep_policy::size;
 
 pub use self::sent::sent;
 
+use self::record::Record;
 use self::resolve::{Confined, resolve};
 use self::rollout::Rollout;
 use self::tolerance::{CallRules, FallbackAnswer, Tolerance};
@@ -55,6 +57,9 @@ pub struct ServiceConfig {
     /// How a new revision takes the old one's place.
     #[serde(default)]
     pub rollout: Rollout,
+    /// Which requests are kept for candidates to answer.
+    #[serde(default)]
+    pub record: Record,
 }
 
 impl ServiceConfig {
@@ -162,6 +167,7 @@ pub fn without_manifest(wasm: &Path) -> Result<ServiceConfig, ConfigError> {
         tolerance: Tolerance::default(),
         callees: BTreeMap::new(),
         rollout: Rollout::default(),
+        record: Record::default(),
     })
 }
 

@@ -212,9 +212,9 @@ impl Decider {
             let turn = self.desk.turn();
             let (deployer, news) = (self.deployer.clone(), self.news.clone());
             let (candidate, origin) = (asked.candidate.clone(), asked.origin.clone());
-            let number = asked.number();
+            let (number, is_forced) = (asked.number(), asked.is_forced());
             let task = tokio::spawn(async move {
-                let prepare = deployer.prepare(&candidate, origin, number);
+                let prepare = deployer.prepare(&candidate, origin, number, is_forced);
                 let result = AssertUnwindSafe(prepare)
                     .catch_unwind()
                     .await

@@ -227,7 +227,7 @@ impl Deployer {
         };
         let origin = stored.origin.clone();
         let candidate = self.candidate(stored);
-        let prepare = self.prepare(&candidate, origin, Some(number));
+        let prepare = self.prepare(&candidate, origin, Some(number), false);
         let prepared = AssertUnwindSafe(prepare).catch_unwind().await;
         prepared.unwrap_or(Err(DeployError::Panicked))
     }

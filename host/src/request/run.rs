@@ -39,6 +39,7 @@ use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::pool::{Claim, Share};
 use crate::registry::{Lease, Revision, Standing};
+use crate::replay::told::Told;
 
 pub use self::probe::probe;
 
@@ -68,6 +69,8 @@ pub(crate) struct Task {
     pub(crate) errand: Option<Arc<Errand>>,
     /// Whose CPU time this is a part of; None for a request from outside.
     pub(crate) payer: Option<Payer>,
+    /// For a request that is recorded, or replayed: it has an instance of its own.
+    pub(crate) told: Option<Told>,
     pub(crate) deadline: Instant,
 }
 
@@ -79,6 +82,7 @@ pub(crate) struct Job {
     exchange: Arc<Exchange>,
     errand: Option<Arc<Errand>>,
     payer: Option<Payer>,
+    told: Option<Told>,
     seat: Option<Seat>,
     guards: (Slot, Lease),
 }
@@ -110,6 +114,7 @@ pub(crate) async fn call(
         exchange: task.exchange,
         errand: task.errand,
         payer: task.payer,
+        told: task.told,
         seat: None,
         guards: (slot, lease),
     }));
@@ -191,6 +196,10 @@ async fn place(
         started.0.instance.shut();
         return Ok(started);
     }
+    if let Some(claim) = told(share, &revision, job, deadline).await? {
+        let job = job.take().ok_or(Cause::HostFailed)?;
+        return Ok(start(core, standing, revision, claim, job));
+    }
     if let Some(claimant) = instances.offer(job, Reach::OwnLane) {
         return Ok((claimant, None));
     }
@@ -212,6 +221,31 @@ async fn place(
         (Some(claim), Some(job)) => Ok(start(core, standing, revision, claim, job)),
         _ => Err(Cause::HostFailed.into()),
     }
+}
+
+/// A claim on an instance for a request that needs its own. One that would have to wait for it is not recorded.
+async fn told(
+    share: &Share,
+    revision: &Revision,
+    job: &mut Option<Box<Job>>,
+    deadline: Instant,
+) -> Result<Option<Claim>, Fault> {
+    let Some(job) = job else { return Ok(None) };
+    let notebook = match &job.told {
+        None => return Ok(None),
+        Some(Told::Again(_)) => {
+            let claimed = timeout_at(deadline, share.claim(revision.claims)).await;
+            return claimed.map_err(|_| Cause::WallDeadline.into());
+        }
+        Some(Told::Noted(notebook)) => notebook,
+    };
+    let own = share.try_claim(revision.claims);
+    let claim = own.or_else(|| share.try_borrow(revision.claims));
+    if claim.is_none() {
+        notebook.tear();
+        job.told = None;
+    }
+    Ok(claim)
 }
 
 /// Waits for room in an instance, which the job is handed to, or else for a claim on a new one.
@@ -244,7 +278,11 @@ fn start(
     claim: Claim,
     mut job: Box<Job>,
 ) -> (Claimant, Option<Guest>) {
-    let (seat, claimant, queue) = revision.instances.create();
+    let told = job.told.take();
+    let (seat, claimant, queue) = match &told {
+        Some(_) => revision.instances.create_alone(),
+        None => revision.instances.create(),
+    };
     job.seat = Some(seat);
     let instance = claimant.instance.clone();
     let heavy = revision.instances.are_heavy();
@@ -258,6 +296,7 @@ fn start(
         meter: meter.clone(),
         lane: Handle::current(),
         is_short_of_cpu: AtomicBool::new(false),
+        told,
         claim,
     };
     let future = Watched::new(Box::pin(life.live(job, queue)));
@@ -289,6 +328,7 @@ struct Life {
     lane: Handle,
     /// Whether the newest request has much less CPU time than the service allows itself.
     is_short_of_cpu: AtomicBool,
+    told: Option<Told>,
     _alive: TaskTrackerToken,
     // Dropped last: the claim comes back after the store is gone.
     claim: Claim,
@@ -349,13 +389,18 @@ impl Life {
     /// A store with nothing in it but what the revision is allowed.
     fn store(&self, wasi: &mut WasiCtxBuilder) -> Store<State> {
         let telephone = Telephone::new(&self.core, &self.meter, &self.lane);
-        store(
+        if let Some(told) = &self.told {
+            told.tell(wasi);
+        }
+        let mut store = store(
             &self.core,
             &self.revision,
             &self.meter,
             (Some(telephone), self.instance.outgoing.clone()),
             wasi,
-        )
+        );
+        store.data_mut().is_told(self.told.clone());
+        store
     }
 
     /// Whether the instance may take another request after those it has had.

@@ -16,6 +16,8 @@ use super::{lease, send};
 use crate::fault::Fault;
 use crate::host::Core;
 use crate::registry::{Service, Snapshot};
+use crate::replay::notebook;
+use crate::replay::told::Told;
 
 /// Who is asked, for what exchange, among which services.
 #[derive(Clone, Copy)]
@@ -130,11 +132,14 @@ impl<'a> Visit<'a> {
             (gate.sample(deadline).await?, gate.admit(deadline).await?)
         };
         exchange.runs_on(&lease.revision);
+        let replays = &self.core.replays;
+        let (request, notebook) = notebook::open(replays, &lease.revision, exchange, request);
         let task = Task {
             request,
             exchange: exchange.clone(),
             errand: Errand::of(exchange, self.snapshot, service, deadline),
             payer: self.payer.cloned(),
+            told: notebook.clone().map(Told::Noted),
             deadline,
         };
         let answered = tokio::select! {
@@ -157,6 +162,9 @@ impl<'a> Visit<'a> {
             answered.claimant.release();
             return Err(fault);
         }
-        Ok(answered)
+        Ok(match notebook {
+            Some(notebook) => notebook.listen(answered, exchange),
+            None => answered,
+        })
     }
 }

@@ -10,7 +10,9 @@ use skep_policy::name::ServiceName;
 use skep_policy::quote::quoted;
 use skep_policy::routes::{HostPattern, Method, PathPattern, RouteSpec};
 
-use super::{Allow, Instances, ServiceConfig, absolute, is_service_toml, rollout, tolerance};
+use super::{
+    Allow, Instances, ServiceConfig, absolute, is_service_toml, record, rollout, tolerance,
+};
 use crate::config::allowed::AllowedHost;
 use crate::config::build;
 use crate::config::document::{PATH_BYTES_MAX, Scope};
@@ -84,6 +86,7 @@ pub(in crate::config) fn resolve(
         callees,
         component: component(raw.component, scope, confined)?,
         rollout: rollout::resolve(raw.rollout.unwrap_or_default(), &scope.below(&["rollout"]))?,
+        record: record::resolve(raw.record.unwrap_or_default(), &scope.below(&["record"]))?,
         tolerance,
         name,
     })

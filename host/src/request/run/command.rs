@@ -39,6 +39,7 @@ pub(super) async fn live(life: &Life, entry: &CommandIndices, job: Box<Job>) {
         payer,
         seat,
         guards,
+        ..
     } = *job;
     let (parts, body) = request.into_parts();
     let (output, read_output) = tokio::io::duplex(PIPE_BYTES);

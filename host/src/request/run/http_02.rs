@@ -93,6 +93,7 @@ async fn serve(
         payer,
         seat,
         guards,
+        ..
     } = *job;
     let _bill = payer.map(|payer| Bill::begin(payer, &life.meter));
     store.data_mut().works_on(errand);

@@ -134,6 +134,7 @@ async fn serve(
         payer,
         seat,
         guards,
+        ..
     } = *job;
     // What one of several guests in a store has computed is not known: they are granted what the payer has left.
     let payer = payer.filter(|_| life.instance.is_exclusive());

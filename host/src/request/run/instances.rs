@@ -203,6 +203,11 @@ impl Instances {
         (seat, claimant, queue)
     }
 
+    /// A new instance that serves one request and nobody else's.
+    pub(crate) fn create_alone(&self) -> (Seat, Claimant, Queue) {
+        Instance::create(FRESH, self.freed.clone())
+    }
+
     /// Takes the instance out of those that may get more requests.
     pub(crate) fn close(&self, instance: &Arc<Instance>) {
         instance.shut();

@@ -14,6 +14,7 @@ use super::meter::{Meter, Tick};
 use crate::capability::egress::Egress;
 use crate::capability::functions::Import;
 use crate::fault::Fault;
+use crate::replay::told::Told;
 use crate::request::call::Errand;
 
 /// Host resources (bodies, headers, pollables, streams) that an instance may hold at once.
@@ -76,6 +77,11 @@ impl State {
     pub(crate) fn works_on(&mut self, errand: Option<Arc<Errand>>) {
         self.egress.errand = errand;
         self.egress.has_sent = false;
+    }
+
+    /// What the guest asks others for is noted, or answered as it was.
+    pub(crate) fn is_told(&mut self, told: Option<Told>) {
+        self.egress.told = told;
     }
 
     /// Whether the guest has sent anything, to anyone, for the requests that it works on.
