@@ -14,6 +14,7 @@ mod links;
 mod manifests;
 mod openapi;
 mod pins;
+mod replay;
 mod rescan;
 mod rollback;
 mod rollouts;

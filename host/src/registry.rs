@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use skep_policy::fit::Misfit;
@@ -20,7 +19,6 @@ pub(crate) use self::trial::{Course, Trial, TrialSettings};
 use crate::capability::egress::REQUESTS_PER_REVISION_MAX;
 use crate::capability::output::{LineBudget, Lines};
 use crate::config::ServiceConfig;
-use crate::config::service::record::Record;
 use crate::config::service::rollout::Sticky;
 use crate::deploy::compile::Contracts;
 use crate::pool::{Permits, Share, Stock};
@@ -136,8 +134,8 @@ impl Revision {
         } = identity;
         let output = LineBudget::new(config.name.as_ref(), number, lines);
         let instances = Instances::new(&config, &program);
-        let kept = Ring::of(&config.record);
         Self {
+            kept: Ring::of(&config.record),
             number,
             digest,
             config,
@@ -149,7 +147,6 @@ impl Revision {
             output,
             usage: Usage::default(),
             outgoing: Arc::new(Semaphore::new(REQUESTS_PER_REVISION_MAX)),
-            kept,
             leases: TaskTracker::new(),
             lives: TaskTracker::new(),
         }
@@ -166,26 +163,6 @@ impl Revision {
         };
         let linked = (self.program.clone(), self.contracts.clone());
         Self::new(identity, linked, self.claims)
-    }
-
-    /// The same for one request that is nobody's: it leaves no trace in the log, nor in how the revision's instances are
-    /// used.
-    pub(crate) fn aside(&self) -> Self {
-        let mut config = ServiceConfig::clone(&self.config);
-        config.record = Record::default();
-        config.instances.step_down = Duration::ZERO;
-        let identity = Identity {
-            number: self.number,
-            digest: self.digest.clone(),
-            config: Arc::new(config),
-            origin: self.origin.clone(),
-            lines: Lines::default(),
-        };
-        let linked = (self.program.clone(), self.contracts.clone());
-        Self {
-            output: LineBudget::silent(),
-            ..Self::new(identity, linked, self.claims)
-        }
     }
 
     pub(crate) fn lease(self: &Arc<Self>) -> Lease {
@@ -298,8 +275,7 @@ impl Registry {
     }
 
     pub(crate) fn standing(&self) -> Arc<Standing> {
-        let share = Share::new(&self.stock, self.common.clone());
-        Arc::new(Standing::new(share))
+        Arc::new(Standing::new(Share::new(&self.stock, self.common.clone())))
     }
 
     /// Finds out what `change` makes of the services. Nothing is changed yet.

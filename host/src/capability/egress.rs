@@ -1,26 +1,23 @@
 //! Outgoing HTTP: to the hosts on the service's allow-list, and nowhere else.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioTimer;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use wasmtime::component::Val;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use skep_policy::contract::Unbound;
 use skep_policy::name::ServiceName;
 
+use self::answer::Answer;
 use super::functions::{Import, bind};
 use crate::config::ServiceConfig;
 use crate::fault::{Cause, Fault};
@@ -29,6 +26,8 @@ use crate::registry::Revision;
 use crate::replay::notebook::Notebook;
 use crate::replay::told::Told;
 use crate::request::call::{self, Call, Callee, Errand, Telephone};
+
+mod answer;
 
 /// Requests that all guests together may have under way.
 const REQUESTS_MAX: usize = 16_384;
@@ -408,51 +407,4 @@ fn explain(error: &hyper_util::client::legacy::Error) -> Error {
         return Error::DestinationUnavailable;
     }
     Error::ConnectionTerminated
-}
-
-/// The body of an answer from outside.
-struct Answer {
-    body: hyper::body::Incoming,
-    silence_max: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    _permits: (
-        OwnedSemaphorePermit,
-        OwnedSemaphorePermit,
-        OwnedSemaphorePermit,
-    ),
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                self.timer = None;
-                Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
-            }
-            Poll::Pending => {
-                let silence_max = self.silence_max;
-                ready!(
-                    self.timer
-                        .get_or_insert_with(|| Box::pin(sleep(silence_max)))
-                        .as_mut()
-                        .poll(cx)
-                );
-                Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

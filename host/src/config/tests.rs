@@ -3,6 +3,7 @@
 mod build;
 mod hostile;
 mod messages;
+mod record;
 mod settings;
 mod tolerance;
 

@@ -178,7 +178,23 @@ pub(super) fn cost(headers: &HeaderMap) -> usize {
 pub(crate) struct Ring {
     pub(super) record: Record,
     seen: AtomicU64,
-    kept: Mutex<VecDeque<Arc<Recording>>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    recordings: VecDeque<Arc<Recording>>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Lets the oldest go; false if there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let oldest = self.recordings.pop_front();
+        let bytes = oldest.as_ref().map_or(0, |oldest| oldest.charge.bytes());
+        self.bytes -= bytes;
+        oldest.is_some()
+    }
 }
 
 impl Ring {
@@ -194,7 +210,7 @@ impl Ring {
 
     /// What is kept, oldest first.
     pub(crate) fn recordings(&self) -> Vec<Arc<Recording>> {
-        self.kept().iter().cloned().collect()
+        self.kept().recordings.iter().cloned().collect()
     }
 
     /// Whether the next request is one of those that are recorded.
@@ -205,25 +221,23 @@ impl Ring {
 
     /// Keeps one more, in the place of the oldest if there are enough.
     pub(super) fn push(&self, recording: Recording) {
-        let mut kept = self.kept();
         let most = self.record.requests as usize;
-        let mut bytes: usize = kept.iter().map(|one| one.charge.bytes()).sum();
-        bytes += recording.charge.bytes();
-        while kept.len() >= most || bytes > BYTES_PER_REVISION_MAX {
-            let Some(oldest) = kept.pop_front() else {
-                break;
-            };
-            bytes -= oldest.charge.bytes();
-        }
-        kept.push_back(Arc::new(recording));
+        let bytes = recording.charge.bytes();
+        let mut kept = self.kept();
+        let is_full = |kept: &Kept| {
+            kept.recordings.len() >= most || kept.bytes + bytes > BYTES_PER_REVISION_MAX
+        };
+        while is_full(&kept) && kept.drop_oldest() {}
+        kept.bytes += bytes;
+        kept.recordings.push_back(Arc::new(recording));
     }
 
     /// Lets the oldest go; false if there is none.
     pub(super) fn drop_oldest(&self) -> bool {
-        self.kept().pop_front().is_some()
+        self.kept().drop_oldest()
     }
 
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<Recording>>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

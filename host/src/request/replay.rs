@@ -11,9 +11,12 @@ use tokio::time::{Instant, timeout};
 use super::exchange::Exchange;
 use super::run::{self, Answered, Task};
 use super::send;
+use crate::capability::output::{LineBudget, Lines};
+use crate::config::ServiceConfig;
+use crate::config::service::record::Record;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
-use crate::registry::{Revision, Service};
+use crate::registry::{Identity, Revision, Service};
 use crate::replay::kept::{Answer, Collected, KeptBody, Recording, listed};
 use crate::replay::report::Outcome;
 use crate::replay::script::Script;
@@ -32,7 +35,7 @@ pub(crate) async fn ask(
 ) -> Outcome {
     let _turn = core.replays.turn().await;
     let script = Script::of(recording);
-    let revision = Arc::new(revision.aside());
+    let revision = Arc::new(aside(revision));
     let answer = answer(core, &revision, &script).await;
     // Its claims are given back by then.
     if timeout(END_TIMEOUT, revision.gone()).await.is_err() {
@@ -40,6 +43,25 @@ pub(crate) async fn ask(
     }
     let strays = script.strays();
     Outcome { answer, strays }
+}
+
+/// The same revision for one request that is nobody's: it leaves no trace in the log, nor in how the revision's instances
+/// are used.
+fn aside(revision: &Revision) -> Revision {
+    let mut config = ServiceConfig::clone(&revision.config);
+    config.record = Record::default();
+    config.instances.step_down = Duration::ZERO;
+    let identity = Identity {
+        number: revision.number,
+        digest: revision.digest.clone(),
+        config: Arc::new(config),
+        origin: revision.origin.clone(),
+        lines: Lines::default(),
+    };
+    let linked = (revision.program.clone(), revision.contracts.clone());
+    let mut aside = Revision::new(identity, linked, revision.claims);
+    aside.output = LineBudget::silent();
+    aside
 }
 
 async fn answer(
