@@ -191,6 +191,13 @@ impl Api {
                     None => answer,
                 }
             }
+            Resource::Diff(name) => match core.replays.report(name) {
+                Some(report) => Answer::json(&*report),
+                None => {
+                    let detail = "no candidate of a service of this name has answered recorded requests; see [record]";
+                    return Err(Answer::problem(StatusCode::NOT_FOUND, detail));
+                }
+            },
             Resource::Metrics => {
                 let surroundings = Surroundings {
                     connections: self.gateway.connections(),

@@ -16,6 +16,8 @@ pub(super) enum Resource<'a> {
     Services,
     Service(Cow<'a, str>),
     History(Cow<'a, str>),
+    /// How the newest candidate answered recorded requests.
+    Diff(Cow<'a, str>),
     Command(Cow<'a, str>, Command),
     Artifact(&'a str),
     Deployments,
@@ -38,7 +40,7 @@ pub(super) enum Command {
 
 /// All paths, for whoever asks for another.
 pub(super) const PATHS: &str = "there are /healthz, /readyz, /metrics, and under /v1: services, services/NAME, \
-                                services/NAME/history, artifacts/DIGEST, deployments, graph, events, logs, audit and \
+                                services/NAME/history, services/NAME/diff, artifacts/DIGEST, deployments, graph, events, logs, audit and \
                                 openapi.json, which says more";
 
 impl<'a> Resource<'a> {
@@ -73,6 +75,7 @@ impl<'a> Resource<'a> {
         let name = percent_decode_str(name).decode_utf8_lossy();
         match what {
             "" => Some(Self::Service(name)),
+            "diff" => Some(Self::Diff(name)),
             "history" => Some(Self::History(name)),
             "rollback" => Some(Self::Command(name, Command::Rollback)),
             "promote" => Some(Self::Command(name, Command::Promote)),
