@@ -69,11 +69,14 @@ pub(super) enum Failure {
     Other,
 }
 
+/// Names in lower case, and values.
+pub(crate) type Headers = Vec<(String, Vec<u8>)>;
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) headers: Headers,
     pub(crate) body: KeptBody,
 }
 
@@ -126,7 +129,7 @@ impl Collected {
         self.bytes += data.len() as u64;
         if self.digest.is_none() && self.kept.len() + data.len() > BODY_BYTES_MAX {
             let mut digest = Sha256::new();
-            digest.update(&std::mem::take(&mut self.kept));
+            digest.update(std::mem::take(&mut self.kept));
             self.digest = Some(digest);
         }
         match &mut self.digest {
@@ -147,7 +150,7 @@ impl Collected {
 }
 
 /// The headers of an answer as they are compared.
-pub(crate) fn listed(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn listed(headers: &HeaderMap) -> Headers {
     let owned = |(name, value): (&http::HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), value.as_bytes().to_vec())
     };

@@ -16,7 +16,9 @@ use skep_policy::replay::Names;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::budget::Charge;
-use super::kept::{Answer, Asked, Collected, Failure, Recording, Ring, cost, listed, redact};
+use super::kept::{
+    Answer, Asked, Collected, Failure, Headers, Recording, Ring, cost, listed, redact,
+};
 use super::tee::Tee;
 use super::{BODY_BYTES_MAX, Replays};
 use crate::registry::Revision;
@@ -65,7 +67,7 @@ struct Notes {
     wall: Vec<Duration>,
     monotonic: Vec<Duration>,
     asked: Vec<Asked>,
-    answer: Option<(u16, Vec<(String, Vec<u8>)>)>,
+    answer: Option<(u16, Headers)>,
     answer_body: Collected,
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use wasmtime_wasi_http::{Error, WasiBody};
 
@@ -71,8 +71,10 @@ impl Script {
             self.strays_to(&format!("{} {}", request.method(), shown(request.uri())));
             return Err(Error::HttpRequestDenied);
         };
-        // Not joined: it ends with the guest, at the latest when that is put down.
-        drop(tokio::spawn(discard(request.into_body())));
+        if !request.body().is_end_stream() {
+            // Not joined: it ends with the guest, at the latest when that is put down.
+            drop(tokio::spawn(discard(request.into_body())));
+        }
         match &asked.head {
             Some(Ok((status, headers))) => {
                 let mut response = Response::new(body(asked));
