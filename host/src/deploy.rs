@@ -148,6 +148,7 @@ impl Deployer {
     ) -> Result<(), StateError> {
         let (mut decider, mut news) = Decider::new(self).await?;
         decider.resume();
+        decider.tidy();
         let mut lacks = Lacks::default();
         // The newest deployment of those that were there at the start.
         let mut last_of_start = None;
@@ -172,6 +173,7 @@ impl Deployer {
             }
             decider.publish().await;
             decider.retry().await;
+            decider.tidy();
             if !decider.is_busy() {
                 lacks.note(&decider.deployer.core.registry.snapshot());
             }

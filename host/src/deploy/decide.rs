@@ -41,6 +41,10 @@ pub(super) struct Decider {
     pub(super) news: mpsc::UnboundedSender<News>,
     /// Whether what was set aside may fit now.
     pub(super) changed: bool,
+    /// Whether there may be artifacts that no revision came of, or whose revisions went without ever answering.
+    pub(super) littered: bool,
+    /// Services whose files are gone, which could not be written down.
+    pub(super) unremoved: BTreeSet<String>,
 }
 
 impl Decider {
@@ -59,6 +63,8 @@ impl Decider {
             resuming: Resuming::default(),
             news,
             changed: false,
+            littered: false,
+            unremoved: BTreeSet::new(),
             deployer,
         };
         Ok((decider, receiver))
@@ -80,15 +86,19 @@ impl Decider {
     pub(super) async fn take(&mut self, changes: Vec<Change>) {
         let changes = self.resuming.defer(changes);
         let mut candidates = Vec::new();
-        let mut gone = Vec::new();
+        let mut gone = std::mem::take(&mut self.unremoved);
         for change in changes {
             match change {
-                Change::Upsert(candidate) => candidates.push(*candidate),
+                Change::Upsert(candidate) => {
+                    gone.remove(candidate.config.name.as_str());
+                    candidates.push(*candidate);
+                }
                 Change::Remove(name) => {
                     self.clear(&name);
-                    gone.push(name);
+                    gone.insert(name);
                 }
                 Change::Broken(name, error) => {
+                    gone.remove(&name);
                     self.clear(&name);
                     self.report(&name, &*error, &Origin::host("its files"))
                         .await;
@@ -164,14 +174,15 @@ impl Decider {
 
     /// What is under way for a service counts no more.
     pub(super) fn clear(&mut self, name: &str) {
-        if let Some(asked) = self.desk.clear(name)
-            && let Some(order) = asked.order()
-        {
-            for other in self.desk.of_order(order) {
-                self.desk.clear(other.as_ref());
+        if let Some(asked) = self.desk.clear(name) {
+            self.littered = true;
+            if let Some(order) = asked.order() {
+                for other in self.desk.of_order(order) {
+                    self.desk.clear(other.as_ref());
+                }
+                self.orders
+                    .fail(order, OrderError::Superseded(asked.name().clone()));
             }
-            self.orders
-                .fail(order, OrderError::Superseded(asked.name().clone()));
         }
         self.changed = true;
     }
@@ -210,6 +221,7 @@ impl Decider {
             begins.digest = Some(digest);
             core.state.tell(begins);
             let turn = self.desk.turn();
+            let held = core.state.artifacts.hold(asked.candidate.artifact.digest);
             let (deployer, news) = (self.deployer.clone(), self.news.clone());
             let (candidate, origin) = (asked.candidate.clone(), asked.origin.clone());
             let (number, is_forced) = (asked.number(), asked.is_forced());
@@ -222,7 +234,7 @@ impl Decider {
                 // Nobody listens any more when the host stops.
                 drop(news.send(News::Prepared(name, turn, result)));
             });
-            self.desk.put(asked, turn, task.abort_handle());
+            self.desk.put(asked, turn, task.abort_handle(), held);
         }
     }
 
@@ -244,6 +256,7 @@ impl Decider {
     /// with it. One that files describe and that others stand in the way of is kept for when they don't.
     pub(super) async fn refuse(&mut self, asked: Asked, error: &DeployError) {
         let name = asked.name().clone();
+        self.littered = true;
         let board = &self.deployer.core.board;
         let is_news =
             !asked.is_retry || board.error(name.as_ref()) != Some(telemetry::chain(error));
@@ -398,5 +411,20 @@ impl Decider {
             self.desk.set_aside(asked);
         }
         self.begin(fitting);
+    }
+
+    /// Deletes artifacts that nobody needs any more, if there may be some.
+    pub(super) fn tidy(&mut self) {
+        if !std::mem::take(&mut self.littered) {
+            return;
+        }
+        let state = self.ledger.state.clone();
+        let collect = async move {
+            if let Err(error) = state.collect().await {
+                let error = telemetry::chain(&error);
+                tracing::error!(error, "artifacts that nobody needs could not be looked for");
+            }
+        };
+        drop(tokio::spawn(collect));
     }
 }

@@ -94,6 +94,8 @@ struct UnderWay {
     asked: Asked,
     turn: Turn,
     stage: Stage,
+    /// Its component is needed from before it is kept until its revision is written down.
+    _held: Held,
 }
 
 #[derive(Debug)]
@@ -144,10 +146,14 @@ impl Desk {
     }
 
     /// A deployment has begun.
-    pub(super) fn put(&mut self, asked: Asked, turn: Turn, task: AbortHandle) {
+    pub(super) fn put(&mut self, asked: Asked, turn: Turn, task: AbortHandle, held: Held) {
         let name = asked.name().clone();
-        let stage = Stage::Preparing(task);
-        let under_way = UnderWay { asked, turn, stage };
+        let under_way = UnderWay {
+            asked,
+            turn,
+            stage: Stage::Preparing(task),
+            _held: held,
+        };
         self.under_way.insert(name, under_way);
     }
 

@@ -279,7 +279,7 @@ impl Decider {
     }
 
     /// The files of these services, or of what never was one, are gone.
-    pub(super) async fn files_gone(&mut self, gone: &[String]) {
+    pub(super) async fn files_gone(&mut self, gone: &BTreeSet<String>) {
         let mut names = Vec::new();
         for gone in gone {
             let Ok(name) = ServiceName::try_from(gone.as_str()) else {
@@ -314,6 +314,9 @@ impl Decider {
         {
             let error = telemetry::chain(&error);
             tracing::error!(services = ?names, error, "services could not be removed");
+            // With the next change of any file they are tried again.
+            self.unremoved
+                .extend(names.iter().map(ServiceName::to_string));
         }
     }
 
@@ -335,6 +338,7 @@ impl Decider {
             rows.push(row);
         }
         self.ledger.commit(rows, Vec::new(), happenings).await?;
+        self.littered = true;
         if !core.registry.adopt(plan) {
             tracing::error!("a snapshot was published by somebody else");
         }

@@ -91,14 +91,8 @@ impl Decider {
             };
             drop(tokio::spawn(task));
         }
-        let state = self.ledger.state.clone();
-        let sweep = async move {
-            if let Err(error) = state.collect().await {
-                let error = telemetry::chain(&error);
-                tracing::error!(error, "artifacts that nobody needs could not be looked for");
-            }
-        };
-        drop(tokio::spawn(sweep));
+        // What a killed host left.
+        self.littered = true;
     }
 
     /// A service is as it was, or can't be.
