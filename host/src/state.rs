@@ -194,6 +194,14 @@ impl State {
         self.with(move |database| database.audited(limit)).await
     }
 
+    /// Puts all that was committed into the database's own file, before the host ends.
+    ///
+    /// # Errors
+    /// When it could not be written; nothing is lost then.
+    pub async fn settle(&self) -> Result<(), StateError> {
+        self.with(|database| database.settle()).await
+    }
+
     /// Deletes the artifacts that no kept revision has and that are not held by anybody.
     ///
     /// # Errors

@@ -184,7 +184,7 @@ async fn host(
             tracing::warn!(signal = second.name, connections = gateway.connections(), "ended at once");
             Ok(second.exit_code())
         }
-        () = drain(&gateway, &admin) => Ok(ExitCode::SUCCESS),
+        () = drain(&gateway, &admin, &core.state) => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -258,7 +258,7 @@ async fn report_first_scan(core: Arc<Core>) {
 }
 
 /// The admin API says that the host drains until there is nothing left to say.
-async fn drain(gateway: &Gateway, admin: &Admin) {
+async fn drain(gateway: &Gateway, admin: &Admin, state: &state::State) {
     if gateway.drain().await {
         tracing::info!("drained");
     } else {
@@ -269,4 +269,8 @@ async fn drain(gateway: &Gateway, admin: &Admin) {
         );
     }
     admin.close().await;
+    if let Err(error) = state.settle().await {
+        let error = telemetry::chain(&error);
+        tracing::warn!(error, "the state folder's database could not be settled");
+    }
 }

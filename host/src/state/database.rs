@@ -18,7 +18,10 @@ use super::record::{
 use crate::deploy::compile::Digest;
 
 const NAME: &str = "skep.db";
+const WAL: &str = "skep.db-wal";
+const WAL_INDEX: &str = "skep.db-shm";
 const NEW_NAME: &str = ".tmp-skep.db";
+const NEW_JOURNAL: &str = ".tmp-skep.db-journal";
 /// "Skep": says whose database it is.
 const APPLICATION_ID: i32 = 0x536b_6570;
 /// The tables' format.
@@ -130,6 +133,13 @@ impl Database {
         // Whoever reads it with SQLite's own tools does not make a commit fail.
         self.connection
             .busy_timeout(std::time::Duration::from_secs(5))
+    }
+
+    /// Puts all that was committed into the database's own file, which can then be copied and put back by itself.
+    pub(super) fn settle(&self) -> Result<(), StateError> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(|error| unusable(&self.path, error))
     }
 
     pub(super) fn services(&self) -> Result<Vec<StoredService>, StateError> {
@@ -264,9 +274,12 @@ impl Database {
 fn make(folder: &Path, path: &Path) -> Result<(), StateError> {
     let new = folder.join(NEW_NAME);
     let fail = |source| StateError::file(&new, source);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
-        _ => {}
+    // What SQLite keeps beside a database that was killed, and would take for this one's.
+    for leftover in [NEW_NAME, NEW_JOURNAL, WAL, WAL_INDEX] {
+        match fs::remove_file(folder.join(leftover)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+            _ => {}
+        }
     }
     OpenOptions::new()
         .write(true)

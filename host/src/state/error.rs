@@ -32,8 +32,9 @@ pub enum StateError {
     },
     /// The database is not what was written.
     #[error(
-        "{} is damaged ({detail}): restore it from a backup, or move it away and start again; services that come from \
-         files are then deployed anew, and those that were sent to the admin API have to be sent again", path.display()
+        "{} is damaged ({detail}): restore it from a backup and delete the file of its name with -wal, or move it away \
+         and start again; services that come from files are then deployed anew, and those that were sent to the admin \
+         API have to be sent again", path.display()
     )]
     Damaged {
         /// The database.
