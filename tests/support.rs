@@ -8,6 +8,7 @@ pub(crate) mod host;
 pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod operator;
+pub(crate) mod orders;
 mod process;
 pub(crate) mod program;
 pub(crate) mod registry;
@@ -18,6 +19,7 @@ pub(crate) mod setup;
 pub(crate) mod sources;
 mod turn;
 pub(crate) mod verb;
+pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod wire;
 

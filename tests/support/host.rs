@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 
@@ -259,6 +259,12 @@ impl Host {
     /// The process's id.
     pub(crate) fn id(&self) -> u32 {
         self.process().id()
+    }
+
+    /// A path as the host sees it, which may have mounted something there.
+    pub(crate) fn inside(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref().display();
+        PathBuf::from(format!("/proc/{}/root{path}", self.id()))
     }
 
     /// SIGTERM; the host must end well. What it served can be started again.

@@ -61,6 +61,17 @@ pub(crate) fn whole_200(answer: &Answer) -> Result<(), String> {
     }
 }
 
+/// What requests are sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// HTTP/1.1, on connections that are kept.
+    Kept,
+    /// HTTP/1.1, each on a connection of its own.
+    Fresh,
+    /// HTTP/2, on connections that are kept.
+    Http2,
+}
+
 /// Requests at a fixed rate, sent when they are due, whatever became of those before.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -72,13 +83,19 @@ pub(crate) struct Load {
 impl Load {
     /// `GET path`, `rate` times a second.
     pub(crate) fn steady(gateway: SocketAddr, path: &str, rate: u32, check: Check) -> Self {
+        Self::on(Way::Kept, gateway, path, rate, check)
+    }
+
+    /// The same in a way of one's choice.
+    pub(crate) fn on(way: Way, gateway: SocketAddr, path: &str, rate: u32, check: Check) -> Self {
         let stopped = CancellationToken::new();
         let figures = Arc::new(Mutex::new(Figures::default()));
         let path = path.to_owned();
         let (ends, figures_of_thread) = (stopped.clone(), figures.clone());
         let thread = on_a_thread(async move {
             let schedule = Schedule::new(rate);
-            let worker = || work(gateway, &path, &schedule, check, &figures_of_thread, &ends);
+            let asked = (way, gateway, path.as_str());
+            let worker = || work(asked, &schedule, check, &figures_of_thread, &ends);
             join_all((0..CONNECTIONS).map(|_| worker())).await;
         });
         Self {
@@ -134,8 +151,7 @@ impl Schedule {
 }
 
 async fn work(
-    gateway: SocketAddr,
-    path: &str,
+    (way, gateway, path): (Way, SocketAddr, &str),
     schedule: &Schedule,
     check: Check,
     figures: &Mutex<Figures>,
@@ -156,12 +172,13 @@ async fn work(
         let began = if in_time { Instant::now() } else { due };
         let mut connection = match kept.take() {
             Some(connection) => connection,
+            None if way == Way::Http2 => Connection::http2(gateway).await,
             None => Connection::http1(gateway).await,
         };
         let verdict = match connection.open(client::get(path)).await {
             Ok(reply) => {
                 let answer = reply.finish().await;
-                if answer.header("connection") != Some("close") {
+                if way != Way::Fresh && answer.header("connection") != Some("close") {
                     kept = Some(connection);
                 }
                 check(&answer)

@@ -1,5 +1,6 @@
 //! What a host is to serve, before it runs and after.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub(crate) struct Setup {
     watches: bool,
     alone: bool,
     turn: Option<Turn>,
+    /// What a shell does before it becomes the host, in namespaces of its own.
+    mounts: Option<String>,
 }
 
 impl Setup {
@@ -54,6 +57,7 @@ impl Setup {
             watches: false,
             alone: false,
             turn: None,
+            mounts: None,
         }
     }
 
@@ -112,6 +116,13 @@ impl Setup {
         self
     }
 
+    /// Commands of a shell that the host is started after, as root of a namespace of its own: what they mount, the host
+    /// alone sees. `$STATE` is the state folder. Not everywhere: see [`mounts_work`].
+    pub(crate) fn mounting(mut self, commands: &str) -> Self {
+        self.mounts = Some(commands.to_owned());
+        self
+    }
+
     /// Starts the host and waits until it has looked at everything.
     pub(crate) async fn start(self) -> Host {
         let host = self.launch().await;
@@ -137,7 +148,15 @@ impl Setup {
     pub(crate) fn command(&self) -> Command {
         let config = self.path().join("skep.toml");
         fs::write(&config, self.settings.to_string()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+        let skep = env!("CARGO_BIN_EXE_skep");
+        let mut command = match &self.mounts {
+            None => Command::new(skep),
+            Some(commands) => {
+                let mut command = in_namespace(&format!("{commands}\nexec \"$@\""));
+                command.args(["sh", skep]).env("STATE", self.state());
+                command
+            }
+        };
         command
             .arg("up")
             .arg(self.target.clone().unwrap_or_else(|| self.services()))
@@ -146,7 +165,7 @@ impl Setup {
             .arg("--config")
             .arg(config)
             .arg("--state")
-            .arg(self.path().join("state"))
+            .arg(self.state())
             .arg("--cache")
             .arg(&self.cache)
             .env("SKEP_LOG", LOG_FILTER)
@@ -158,6 +177,22 @@ impl Setup {
     /// Everything of this host lies here.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path().join("state")
+    }
+
+    /// The digests of the artifacts that the state folder has, and what else lies beside them.
+    pub(crate) fn artifacts(&self) -> BTreeSet<String> {
+        let files = fs::read_dir(self.state().join("artifacts")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let digest = |name: String| match name.strip_suffix(".wasm") {
+            Some(hex) => format!("sha256:{hex}"),
+            None => name,
+        };
+        names.map(digest).collect()
     }
 
     /// The folder of drop-ins.
@@ -182,6 +217,30 @@ impl Setup {
     /// Takes a file out of the folder.
     pub(crate) fn remove(&self, file: &str) {
         fs::remove_file(self.services().join(file)).unwrap();
+    }
+}
+
+/// A shell that does this as root of a namespace of its own; arguments that are added are its `$0` and `$@`.
+fn in_namespace(commands: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-ec"]);
+    command.arg(commands);
+    command
+}
+
+/// Whether this machine lets its users mount in namespaces of their own. Where it does not, that is said.
+pub(crate) async fn mounts_work() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = in_namespace("mount -t tmpfs none \"$0\"");
+    let output = within("unshare", command.arg(folder.path()).output()).await;
+    match output {
+        Ok(output) if output.status.success() => true,
+        refused => {
+            eprintln!(
+                "NOT TESTED: this machine has no namespaces for its users to mount in: {refused:?}"
+            );
+            false
+        }
     }
 }
 
