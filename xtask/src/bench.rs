@@ -23,6 +23,7 @@ mod many;
 pub(crate) mod native;
 mod report;
 mod server;
+mod swaps;
 
 /// Flags of `cargo xtask bench`.
 #[derive(Args)]
@@ -81,6 +82,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted("services") {
         many::measure(scale.services, scale.seconds, scale.rounds, &mut figures)?;
+    }
+    if wanted("swaps") {
+        swaps::measure(scale.seconds, scale.rounds, &mut figures)?;
     }
     Report::of(&figures).publish()
 }

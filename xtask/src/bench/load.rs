@@ -16,6 +16,8 @@ pub(super) struct Outcome {
     pub(super) rate: f64,
     /// Median latency in microseconds.
     pub(super) p50_micros: f64,
+    /// The latency in microseconds that one request in a hundred is above.
+    pub(super) p99_micros: f64,
 }
 
 /// Whether the load generator is there.
@@ -64,6 +66,7 @@ pub(super) fn run_with(
     Ok(Outcome {
         rate: after("Requests/sec:")?.parse()?,
         p50_micros: micros(after("50%")?)?,
+        p99_micros: micros(after("99%")?)?,
     })
 }
 

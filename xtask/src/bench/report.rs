@@ -190,6 +190,12 @@ const LINES: &[Line] = {
             RATE,
             Ratio("skep one service", 0.7),
         ),
+        (
+            "p99 while a service is swapped ÷ quiet",
+            "skep, swapped every 20 ms",
+            "p99 µs",
+            RatioAtMost("skep, quiet", 1.5),
+        ),
     ]
 };
 

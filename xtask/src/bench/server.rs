@@ -125,3 +125,15 @@ pub(super) fn status(address: SocketAddr, path: &str) -> anyhow::Result<u16> {
     stream.read_exact(&mut head)?;
     Ok(std::str::from_utf8(&head[9..])?.parse()?)
 }
+
+/// What `GET path` is answered with, head and all.
+pub(super) fn answer(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+    )?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
