@@ -150,6 +150,7 @@ impl Deployer {
         decider.resume();
         decider.tidy();
         let mut lacks = Lacks::default();
+        let mut is_all_there = false;
         // The newest deployment of those that were there at the start.
         let mut last_of_start = None;
         loop {
@@ -157,9 +158,7 @@ impl Deployer {
                 batch = batches.recv() => {
                     let Some(Batch { changes, settled }) = batch else { return Ok(()) };
                     decider.take(changes).await;
-                    if settled && last_of_start.is_none() {
-                        last_of_start = Some(decider.last_turn());
-                    }
+                    is_all_there |= settled;
                 }
                 Some(order) = orders.recv() => decider.carry_out(order).await,
                 Some(first) = news.recv() => {
@@ -174,6 +173,10 @@ impl Deployer {
             decider.publish().await;
             decider.retry().await;
             decider.tidy();
+            // What waits for a service to be resumed has no turn yet.
+            if is_all_there && last_of_start.is_none() && !decider.resuming.is_busy() {
+                last_of_start = Some(decider.last_turn());
+            }
             if !decider.is_busy() {
                 lacks.note(&decider.deployer.core.registry.snapshot());
             }

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+pub use self::plan::Plan;
 pub(crate) use self::trial::{Course, Trial, TrialSettings};
 use crate::capability::egress::REQUESTS_PER_REVISION_MAX;
 use crate::capability::output::{LineBudget, Lines};
@@ -32,6 +33,7 @@ use crate::telemetry::edges::Edges;
 use crate::telemetry::tally::{Tally, Usage};
 use crate::telemetry::traffic::Traffic;
 
+mod plan;
 mod trial;
 
 /// A named unit of work as one snapshot sees it.
@@ -218,21 +220,6 @@ impl Snapshot {
         };
         let needed = service.config.depends_on().into_iter();
         needed.filter(move |name| !is_there(name))
-    }
-}
-
-/// A snapshot that may be published.
-#[derive(Debug)]
-pub struct Plan {
-    before: Arc<Snapshot>,
-    after: Arc<Snapshot>,
-    shares: Division,
-}
-
-impl Plan {
-    /// What would be published.
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.after
     }
 }
 

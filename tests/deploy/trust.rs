@@ -51,12 +51,14 @@ async fn what_is_not_signed_is_not_deployed() {
     host.put("drop.wasm.sig", ours.sign(&guest("hello")));
     host.promoted("drop", 1).await;
 
+    // What was vouched for once is known.
     let (hello, echo) = (guest("hello"), guest("echo"));
-    let sent = host.ask(put("sent", &[], &hello)).await;
+    assert_eq!(host.ask(put("same", &[], &hello)).await.status(), 200);
+    let sent = host.ask(put("sent", &[], &echo)).await;
     assert_eq!(sent.status(), 422, "{}", sent.text());
-    for signature in [theirs.sign(&hello), ours.sign(&echo), "nonsense".to_owned()] {
+    for signature in [theirs.sign(&echo), ours.sign(&hello), "nonsense".to_owned()] {
         let sent = host
-            .ask(put("sent", &[("signature", &signature)], &hello))
+            .ask(put("sent", &[("signature", &signature)], &echo))
             .await;
         assert_eq!(sent.status(), 422);
         assert!(
@@ -65,8 +67,9 @@ async fn what_is_not_signed_is_not_deployed() {
             sent.text()
         );
     }
+    let signature = ours.sign(&echo);
     let sent = host
-        .ask(put("sent", &[("signature", &ours.sign(&hello))], &hello))
+        .ask(put("sent", &[("signature", &signature)], &echo))
         .await;
     assert_eq!(sent.status(), 200, "{}", sent.text());
     assert_eq!(host.get("/sent").await.status(), 200);
