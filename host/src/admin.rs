@@ -3,7 +3,7 @@
 //! Nothing here takes a request's path, or waits for one; what changes something is the deployer's to do. It goes on
 //! answering while the host drains.
 
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -173,9 +173,11 @@ impl Server {
         let service = service_fn(|request| {
             let under_way = UnderWay::begin(&work);
             let api = self.api.clone();
+            // A task of its own: what a client has begun is carried out and recorded though it leaves.
+            let answering = self.tracker.spawn(async move { api.answer(request).await });
             async move {
-                let response = api.answer(request).await;
-                Ok::<_, Infallible>(response.map(|body| {
+                let response = answering.await.map_err(io::Error::other)?;
+                Ok::<_, io::Error>(response.map(|body| {
                     body.map_frame(move |frame| {
                         // Until the body is dropped.
                         let _ = &under_way;

@@ -147,7 +147,7 @@ impl Deployer {
         first_scan: watch::Sender<bool>,
     ) -> Result<(), StateError> {
         let (mut decider, mut news) = Decider::new(self).await?;
-        decider.resume();
+        decider.resume().await;
         decider.tidy();
         let mut lacks = Lacks::default();
         let mut is_all_there = false;

@@ -19,7 +19,8 @@ const OPEN_API: &str = include_str!("openapi.json");
 /// How long a component is kept that was sent and not deployed yet.
 const UPLOAD_TIME: Duration = Duration::from_mins(10);
 /// Components that are kept so.
-const UPLOADS_MAX: usize = 256;
+const UPLOADS_MAX: usize = 1_000;
+const AUDITED_PATH_CHARS_MAX: usize = 256;
 
 /// Components that were sent and not deployed yet.
 #[derive(Debug, Default)]
@@ -52,17 +53,26 @@ impl Api {
             Err(answer) => Err(answer),
         };
         let response = response.unwrap_or_else(|answer| answer.into_response(&method));
-        if !is_safe(&method) {
+        // What nobody may do to anything is no matter of record.
+        let is_order = Resource::at(&path).is_some_and(|resource| resource.takes(&method));
+        if is_order && !is_safe(&method) {
             let entry = Audit {
                 at_unix_ms: now_unix_ms(),
                 actor: caller.name,
                 method: method.to_string(),
-                path,
+                path: path.chars().take(AUDITED_PATH_CHARS_MAX).collect(),
                 status: response.status().as_u16(),
             };
             self.audited(entry).await;
         }
         response
+    }
+
+    /// A component may have come and not be needed.
+    fn clear_away(&self) {
+        let state = self.core.state.clone();
+        // Not joined: what is left is found the next time.
+        drop(tokio::spawn(async move { drop(state.collect().await) }));
     }
 
     async fn audited(&self, entry: Audit) {
@@ -152,7 +162,11 @@ impl Api {
             Resource::Events => return self.events(&request).await,
             Resource::Logs => return self.logs(&request),
             Resource::Service(name) if method == Method::PUT => {
-                self.deploy(&name, caller, request).await
+                let deployed = self.deploy(&name, caller, request).await;
+                if deployed.is_err() {
+                    self.clear_away();
+                }
+                deployed
             }
             Resource::Service(name) if method == Method::DELETE => {
                 self.remove(&name, caller, request).await

@@ -217,6 +217,14 @@ impl Api {
                 ..(*running).clone()
             });
         }
+        if sent.is_none()
+            && let Some(stored) = self.stored(name).await?
+        {
+            return Ok(ServiceConfig {
+                component,
+                ..stored
+            });
+        }
         let text = sent.unwrap_or_default().to_owned();
         let (name, pool) = (name.clone(), core.config.pool.clone());
         let resolve = move || {
@@ -231,6 +239,21 @@ impl Api {
         resolved.map_err(|error| {
             Answer::problem(StatusCode::UNPROCESSABLE_ENTITY, &telemetry::chain(&error))
         })
+    }
+}
+
+impl Api {
+    /// The configuration of a service that was deployed and does not run now.
+    async fn stored(&self, name: &ServiceName) -> Result<Option<ServiceConfig>, Answer> {
+        let state = &self.core.state;
+        let unreadable = |error| super::follow::unreadable(&error);
+        let rows = state.services().await.map_err(unreadable)?;
+        let row = rows.iter().find(|row| row.name == *name);
+        let Some(number) = row.and_then(|row| row.current) else {
+            return Ok(None);
+        };
+        let stored = state.revision(name.as_str(), number).await;
+        Ok(stored.map_err(unreadable)?.map(|stored| stored.config))
     }
 }
 

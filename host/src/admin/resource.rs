@@ -105,7 +105,7 @@ impl<'a> Resource<'a> {
     /// Who may ask for it; None for everybody.
     pub(super) fn role(&self, method: &Method) -> Option<Role> {
         match self {
-            Self::Health | Self::Readiness => None,
+            Self::Health | Self::Readiness if is_safe(method) => None,
             Self::Audit => Some(Role::Admin),
             _ if is_safe(method) => Some(Role::Read),
             _ => Some(Role::Deploy),

@@ -129,16 +129,25 @@ impl Decider {
 
     /// Whether the files say nothing new: they are as they were when they were last taken, or describe what runs.
     async fn is_known(&mut self, candidate: &Candidate) -> bool {
-        let registry = &self.deployer.core.registry;
+        let core = self.deployer.core.clone();
+        let registry = &core.registry;
         let name = &candidate.config.name;
-        let mut row = self.ledger.row(name);
         let files = fingerprint(candidate);
-        let was_taken = row.files == Some(files) && promote::has_revision(registry, name);
-        if !was_taken && !promote::runs(registry, candidate) {
+        let row = self.ledger.row(name);
+        let is_there = row.current.is_none() || promote::has_revision(registry, name);
+        // Also of a service that an operator removed: it stays so until its files change.
+        let was_taken = row.files == Some(files) && is_there;
+        let runs = promote::runs(registry, candidate);
+        if !was_taken && !runs {
             return false;
         }
-        let board = &self.deployer.core.board;
-        if promote::runs(registry, candidate) {
+        if !was_taken {
+            let origin = Origin::files(&candidate.config);
+            self.wanted_no_more(name, &origin).await;
+        }
+        let mut row = self.ledger.row(name);
+        let board = &core.board;
+        if runs {
             board.confirmed(name.as_ref());
         } else {
             board.confirmed_quietly(name.as_ref());
@@ -223,7 +232,7 @@ impl Decider {
             let turn = self.desk.turn();
             let held = core.state.artifacts.hold(asked.candidate.artifact.digest);
             let (deployer, news) = (self.deployer.clone(), self.news.clone());
-            let (candidate, origin) = (asked.candidate.clone(), asked.origin.clone());
+            let (candidate, origin) = (asked.candidate.clone(), asked.came_from());
             let (number, is_forced) = (asked.number(), asked.is_forced());
             let task = tokio::spawn(async move {
                 let prepare = deployer.prepare(&candidate, origin, number, is_forced);

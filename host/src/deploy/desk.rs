@@ -39,8 +39,8 @@ pub(super) enum Manner {
     Files,
     /// An operator waits for it: what does not fit is refused.
     Ordered(Ordered),
-    /// An operator wants an older revision back, which has its number.
-    RolledBack(OrderId, u64),
+    /// An operator wants an older revision back, which has its number and came from somewhere.
+    RolledBack(OrderId, u64, Origin),
 }
 
 #[derive(Debug, Clone)]
@@ -59,14 +59,22 @@ impl Asked {
         match &self.manner {
             Manner::Files => None,
             Manner::Ordered(ordered) => Some(ordered.order),
-            Manner::RolledBack(order, _) => Some(*order),
+            Manner::RolledBack(order, ..) => Some(*order),
+        }
+    }
+
+    /// Where the revision came from, whoever wants it now.
+    pub(super) fn came_from(&self) -> Origin {
+        match &self.manner {
+            Manner::RolledBack(_, _, origin) => origin.clone(),
+            Manner::Files | Manner::Ordered(_) => self.origin.clone(),
         }
     }
 
     /// The number that the revision has already.
     pub(super) fn number(&self) -> Option<u64> {
         match self.manner {
-            Manner::RolledBack(_, number) => Some(number),
+            Manner::RolledBack(_, number, _) => Some(number),
             Manner::Files | Manner::Ordered(_) => None,
         }
     }

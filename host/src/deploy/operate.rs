@@ -15,6 +15,13 @@ use crate::registry::Revision;
 use crate::state::{Happening, Kind, Origin};
 use crate::telemetry;
 
+/// Whether a service that goes may have files yet, which are not to be taken again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Files {
+    There,
+    Gone,
+}
+
 type Reply = oneshot::Sender<Result<Done, OrderError>>;
 
 /// Orders whose candidates are not all deployed yet.
@@ -93,6 +100,10 @@ impl Decider {
         } = order;
         let name = match &what {
             What::Deploy(wanted) => {
+                if let Some(first) = self.resuming.first() {
+                    drop(reply.send(Err(OrderError::Starting(first.clone()))));
+                    return;
+                }
                 let names = wanted.iter().map(|wanted| &wanted.candidate.config.name);
                 let clash = names
                     .clone()
@@ -162,6 +173,7 @@ impl Decider {
             .partition(|wanted| promote::runs(registry, &wanted.candidate));
         for wanted in same {
             let name = &wanted.candidate.config.name;
+            self.wanted_no_more(name, &origin).await;
             self.deployer.core.board.confirmed(name.as_ref());
             let running = self.running(name);
             let standing = self.standing(name, running.as_ref(), Outcome::Unchanged);
@@ -236,10 +248,11 @@ impl Decider {
             }
             Err(error) => return self.orders.fail(order, error.into()),
         };
+        let manner = Manner::RolledBack(order, number, stored.origin.clone());
         let asked = Asked {
             candidate: self.deployer.candidate(stored),
             origin,
-            manner: Manner::RolledBack(order, number),
+            manner,
             is_retry: false,
         };
         let Some(prepared) = self.kept.again(&name, number) else {
@@ -274,7 +287,7 @@ impl Decider {
             }
         }
         self.clear(name.as_ref());
-        self.take_out(names, origin).await?;
+        self.take_out(names, origin, Files::There).await?;
         Ok(self.standing(name, None, Outcome::Removed))
     }
 
@@ -309,7 +322,7 @@ impl Decider {
             return;
         }
         if let Err(error) = self
-            .take_out(&names, &Origin::host("its files are gone"))
+            .take_out(&names, &Origin::host("its files are gone"), Files::Gone)
             .await
         {
             let error = telemetry::chain(&error);
@@ -321,7 +334,12 @@ impl Decider {
     }
 
     /// Takes services out: written down, then published.
-    async fn take_out(&mut self, names: &[ServiceName], origin: &Origin) -> Result<(), OrderError> {
+    async fn take_out(
+        &mut self,
+        names: &[ServiceName],
+        origin: &Origin,
+        files: Files,
+    ) -> Result<(), OrderError> {
         let core = self.deployer.core.clone();
         let (plan, removed) = promote::without(&core.registry, names)
             .map_err(|misfit| OrderError::refused(&names[0], &DeployError::from(misfit)))?;
@@ -334,7 +352,7 @@ impl Decider {
             }
             row.current = None;
             row.rollout = None;
-            row.files = None;
+            row.files = row.files.filter(|_| files == Files::There);
             rows.push(row);
         }
         self.ledger.commit(rows, Vec::new(), happenings).await?;
@@ -372,13 +390,12 @@ impl Decider {
             // It was paused, and goes on.
             return self.hold(name, false, origin).await;
         };
-        let outcome = match change {
+        let revision = trial.prepared.revision.clone();
+        let outcome = match self.apply(name, trial, change, origin).await? {
             Change::Weight(_) => Outcome::RolloutStep,
             Change::Promote => Outcome::Promoted,
             Change::Abort(_) => Outcome::RolloutAborted,
         };
-        let revision = trial.prepared.revision.clone();
-        self.apply(name, trial, change, origin).await?;
         Ok(self.standing(name, Some(&revision), outcome))
     }
 

@@ -1,6 +1,6 @@
 //! What ran before the host was started runs again: the same revisions, and rollouts where they were.
 //!
-//! Until a service is resumed, what else arrives for it waits.
+//! Until all are, what else arrives waits: what a service had is not given to another.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -44,21 +44,18 @@ impl Resuming {
         self.names.contains(name)
     }
 
-    fn is_of_one(&self, change: &Change) -> bool {
-        let name = match change {
-            Change::Upsert(candidate) => candidate.config.name.as_str(),
-            Change::Remove(name) | Change::Broken(name, _) => name,
-        };
-        self.names.iter().any(|awaited| awaited.as_str() == name)
+    /// One that is not as it was yet, if there is any.
+    pub(super) fn first(&self) -> Option<&ServiceName> {
+        self.names.first()
     }
 
-    /// Keeps the changes of services that are not resumed yet; the others come back.
+    /// Keeps the changes until all services are resumed: what they need must not be given to others first.
     pub(super) fn defer(&mut self, changes: Vec<Change>) -> Vec<Change> {
-        let (later, now): (Vec<_>, Vec<_>) = changes
-            .into_iter()
-            .partition(|change| self.is_of_one(change));
-        self.deferred.extend(later);
-        now
+        if self.names.is_empty() {
+            return changes;
+        }
+        self.deferred.extend(changes);
+        Vec::new()
     }
 
     /// The changes that need not wait any more.
@@ -70,17 +67,16 @@ impl Resuming {
 
 impl Decider {
     /// Begins to prepare all that ran.
-    pub(super) fn resume(&mut self) {
+    pub(super) async fn resume(&mut self) {
         let ran = self.ledger.rows().filter(|row| row.current.is_some());
         let ran: Vec<StoredService> = ran.cloned().collect();
-        let mut numbers = self.deployer.numbers();
-        for row in self.ledger.rows() {
-            numbers.insert(row.name.clone(), row.last_number);
-        }
-        drop(numbers);
+        let numbers = self.ledger.rows();
+        let numbers = numbers.map(|row| (row.name.clone(), row.last_number));
+        self.deployer.numbers().extend(numbers);
         if !ran.is_empty() {
             tracing::info!(services = ran.len(), "what ran before is resumed");
         }
+        self.reserve(&ran).await;
         for row in ran {
             self.resuming.names.insert(row.name.clone());
             let (deployer, news) = (self.deployer.clone(), self.news.clone());
@@ -93,6 +89,20 @@ impl Decider {
         }
         // What a killed host left.
         self.littered = true;
+    }
+
+    /// Their callers are told to come back, not that there is nothing.
+    async fn reserve(&self, ran: &[StoredService]) {
+        let mut configs = Vec::new();
+        for row in ran {
+            let Some(number) = row.current else { continue };
+            let stored = self.ledger.state.revision(row.name.as_str(), number).await;
+            // What can't be read is reported when it is resumed.
+            if let Ok(Some(stored)) = stored {
+                configs.push(Arc::new(stored.config));
+            }
+        }
+        promote::reserve(&self.deployer.core.registry, &self.desk, &configs);
     }
 
     /// A service is as it was, or can't be.
@@ -153,7 +163,7 @@ impl Decider {
                 let trial = UnderTrial::new(rollout, prepared);
                 let origin = Origin::host("restart");
                 match self.apply(name, trial, weight, &origin).await {
-                    Ok(()) => return,
+                    Ok(_) => return,
                     Err(error) => telemetry::chain(&error),
                 }
             }

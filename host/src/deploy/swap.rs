@@ -147,11 +147,9 @@ impl Decider {
                 row.current = Some(revision.number);
             }
             written.0.push(row);
-            if one.asked.number().is_none() {
-                written
-                    .1
-                    .push(record(revision, one.asked.candidate.artifact.digest));
-            }
+            // Also of one that is back: its record may have been pruned since it was found.
+            let digest = one.asked.candidate.artifact.digest;
+            written.1.push(record(revision, digest));
             let happening = happened(revision, one.kind(), &one.asked.origin);
             written.2.push(match &one.trial {
                 Some(trial) => happening.because(trial.describe()),
@@ -165,10 +163,10 @@ impl Decider {
     async fn unwritten(&mut self, ready: &[(Asked, Prepared)], error: StateError) {
         let error = Arc::new(error);
         for (asked, _) in ready {
-            if let Some(asked) = self.desk.finish(asked.name()) {
-                let error = DeployError::Unwritten(error.clone());
-                self.refuse(asked, &error).await;
-            }
+            // What is linked already never was on the desk.
+            self.desk.finish(asked.name());
+            let error = DeployError::Unwritten(error.clone());
+            self.refuse(asked.clone(), &error).await;
         }
     }
 

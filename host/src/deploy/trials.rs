@@ -175,11 +175,11 @@ impl Decider {
                     trial.rollout.tick(now, &candidate, &beside)
                 }
             };
-            trial.look_anew(&running);
             let origin = Origin::host("its rollout");
             let done = match change {
-                Some(change) => self.apply(&name, trial, change, &origin).await,
+                Some(change) => self.apply(&name, trial, change, &origin).await.map(drop),
                 None => {
+                    trial.look_anew(&running);
                     self.trials.put(name.clone(), trial);
                     Ok(())
                 }
@@ -199,20 +199,35 @@ impl Decider {
         }
     }
 
+    /// What runs is wanted, not what is on trial in its place.
+    pub(super) async fn wanted_no_more(&mut self, name: &ServiceName, origin: &Origin) {
+        let Some(mut trial) = self.trials.get(name).cloned() else {
+            return;
+        };
+        let Some(change) = trial.rollout.abort("what runs was deployed again") else {
+            return;
+        };
+        if let Err(error) = self.apply(name, trial, change, origin).await {
+            let error = telemetry::chain(&error);
+            tracing::error!(service = name.as_str(), error, "the rollout goes on");
+        }
+    }
+
     /// The revision that a service's candidate is compared with.
     pub(super) fn running(&self, name: &ServiceName) -> Option<Arc<Revision>> {
         let snapshot = self.deployer.core.registry.snapshot();
         snapshot.services.get(name)?.revision.clone()
     }
 
-    /// Makes a change of a rollout: written down, then published.
+    /// Makes a change of a rollout: written down, then published. What was changed in the end: a candidate that does not fit
+    /// any more is taken out.
     pub(super) async fn apply(
         &mut self,
         name: &ServiceName,
         trial: UnderTrial,
         change: Change,
         origin: &Origin,
-    ) -> Result<(), StateError> {
+    ) -> Result<Change, StateError> {
         let revision = trial.prepared.revision.clone();
         let mut row = self.ledger.row(name);
         let (place, happening) = match &change {
@@ -247,7 +262,7 @@ impl Decider {
             }
             Err(misfit) => {
                 tracing::error!(service = name.as_str(), error = %misfit, "a candidate could not be taken out");
-                return Ok(());
+                return Ok(change);
             }
         };
         self.ledger
@@ -258,14 +273,14 @@ impl Decider {
                 service = name.as_str(),
                 "a snapshot was published by somebody else"
             );
-            return Ok(());
+            return Ok(change);
         }
         self.changed = true;
         self.applied(name, trial, &change);
         for revision in replaced {
             retire::retire(&core, revision);
         }
-        Ok(())
+        Ok(change)
     }
 
     fn applied(&mut self, name: &ServiceName, mut trial: UnderTrial, change: &Change) {

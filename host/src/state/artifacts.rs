@@ -274,13 +274,16 @@ impl Artifacts {
         let mut gone = Vec::new();
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let digest = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
+            let name = name.to_str().unwrap_or_default();
+            // A signature may have come before a component that was not kept.
+            let digest = name
+                .strip_suffix(".wasm")
+                .or_else(|| name.strip_suffix(".sig"));
             let digest = digest.and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
             let Some(digest) = digest else { continue };
             let is_needed = needed.contains(&digest) || held.contains_key(&digest);
-            if !is_needed && fs::remove_file(entry.path()).is_ok() {
-                // There may be none.
-                fs::remove_file(self.signature_path(&digest)).ok();
+            let is_gone = !is_needed && fs::remove_file(entry.path()).is_ok();
+            if is_gone && name.ends_with(".wasm") {
                 gone.push(digest);
             }
         }
