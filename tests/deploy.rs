@@ -13,6 +13,7 @@ mod in_flight;
 mod kills;
 mod links;
 mod manifests;
+mod mirror;
 mod openapi;
 mod pins;
 mod replay;

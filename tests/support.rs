@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod deploying;
+pub(crate) mod elsewhere;
 pub(crate) mod guests;
 pub(crate) mod host;
 pub(crate) mod load;

@@ -34,6 +34,7 @@ mod kept;
 mod lacks;
 mod ledger;
 pub(crate) mod link;
+mod mirror;
 mod operate;
 pub mod order;
 mod promote;

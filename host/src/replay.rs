@@ -11,13 +11,14 @@ use skep_policy::name::ServiceName;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::budget::Budget;
-use self::report::Report;
+use self::report::{Differs, Report};
 use crate::engine::{CLAIMS_PER_INSTANCE_MAX, REPLAYS_MAX};
 use crate::pool::{Permits, Share, Stock};
-use crate::registry::Standing;
+use crate::registry::{Revision, Standing};
 
 mod budget;
 pub(crate) mod kept;
+pub(crate) mod mirror;
 pub(crate) mod notebook;
 pub mod report;
 pub(crate) mod script;
@@ -71,6 +72,18 @@ impl Replays {
         let mut reports = self.reports();
         reports.retain(|name, _| is_there(name));
         reports.insert(report.service.clone(), Arc::new(report));
+    }
+
+    /// Adds to the candidate's report, in the place of the one before if that is another's.
+    pub(crate) fn add(&self, candidate: &Revision, running: &Revision, one: Option<Differs>) {
+        let mut reports = self.reports();
+        let new = || Arc::new(Report::new(candidate, running));
+        let report = reports.entry(candidate.config.name.clone());
+        let report = report.or_insert_with(new);
+        if report.candidate.revision != candidate.number {
+            *report = new();
+        }
+        Arc::make_mut(report).add(one);
     }
 
     /// The right to have one instance, outside every service's share of the pool.

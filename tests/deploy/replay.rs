@@ -4,70 +4,23 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use http::Request;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::answer::Answer;
 use crate::support::client::{empty, full};
+use crate::support::elsewhere::Elsewhere;
 use crate::support::log::Line;
 use crate::support::{Host, guest, probe};
 
 const RECORD: &str = "[record]\nrequests = 10\n";
 const SECRET: &str = "nobody-shall-see-this";
 
-/// A server elsewhere that never answers the same twice.
-struct Elsewhere {
-    authority: String,
-    answers: Arc<AtomicU32>,
-    _server: AbortOnDropHandle<()>,
-}
-
 impl Elsewhere {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let authority = listener.local_addr().unwrap().to_string();
-        let answers = Arc::new(AtomicU32::new(0));
-        let counted = answers.clone();
-        let server = tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
-                        break;
-                    }
-                }
-                let body = format!("answer {:04}\n", counted.fetch_add(1, SeqCst));
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-                );
-                // A guest that hangs up is the test's business.
-                drop(stream.write_all(answer.as_bytes()).await);
-            }
-        });
-        Self {
-            authority,
-            answers,
-            _server: AbortOnDropHandle::new(server),
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/path?x=1", self.authority)
-    }
-
-    fn asked(&self) -> u32 {
-        self.answers.load(SeqCst)
-    }
-
     /// A manifest of a service that may ask here and whose requests are recorded.
     fn manifest(&self, record: &str, differs: &str) -> String {
-        let origin = format!("http://{}", self.authority);
+        let origin = self.origin();
         format!("[allow]\nhosts = [{origin:?}]\n{RECORD}{record}[env]\nDIFFERS = {differs:?}\n")
     }
 }

@@ -22,6 +22,19 @@ pub(super) struct Rollout {
     failed_checks: u32,
     candidate: Figures,
     running: Figures,
+    /// None if nothing is mirrored.
+    mirror: Option<Mirrored>,
+}
+
+/// Requests of the running revision that the candidate answered, too.
+#[derive(Debug, Serialize)]
+struct Mirrored {
+    /// Since the last check that could say something.
+    requests: u64,
+    /// Those of them that it answered otherwise.
+    differing: u64,
+    /// Those that it was not asked since it had enough to do, of all.
+    left_out: u64,
 }
 
 /// What was seen of a revision since the last check that could say something.
@@ -50,6 +63,14 @@ impl Rollout {
             failed_checks: progress.failed_checks,
             candidate: Figures::of(&settings.candidate, candidate),
             running: Figures::of(&settings.running, running),
+            mirror: settings.mirror.as_ref().map(|mirror| {
+                let sample = settings.candidate.sample(&candidate.usage);
+                Mirrored {
+                    requests: sample.mirrored,
+                    differing: sample.differing,
+                    left_out: mirror.left_out(),
+                }
+            }),
         })
     }
 }

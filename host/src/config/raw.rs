@@ -40,6 +40,7 @@ pub(super) struct RawRollout {
     pub(super) interval: Option<Span>,
     pub(super) auto_promote_after: Option<Span>,
     pub(super) sticky: Option<String>,
+    pub(super) mirror: Option<u8>,
     pub(super) allow_breaking: Option<bool>,
     pub(super) analysis: Option<RawAnalysis>,
 }

@@ -4,6 +4,7 @@ mod build;
 mod hostile;
 mod messages;
 mod record;
+mod rollout;
 mod settings;
 mod tolerance;
 

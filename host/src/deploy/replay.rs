@@ -96,12 +96,17 @@ impl Deployer {
             expected = ask(core, running, &recording).await.answer.ok()?;
         }
         let outcome = ask(core, candidate, &recording).await;
-        let (of_candidate, of_running) = (&candidate.config.record, &running.config.record);
-        let apart = [
-            Names::ignored(&of_candidate.ignore),
-            Names::redacted(&of_candidate.redact),
-            Names::redacted(&of_running.redact),
-        ];
-        Some(difference(&recording, &expected, outcome, &apart))
+        let names = apart(candidate, running);
+        Some(difference(&recording, &expected, outcome, &names))
     }
+}
+
+/// Headers that may differ, or that nobody shall see.
+pub(super) fn apart<'a>(candidate: &'a Revision, running: &'a Revision) -> [Names<'a>; 3] {
+    let (of_candidate, of_running) = (&candidate.config.record, &running.config.record);
+    [
+        Names::ignored(&of_candidate.ignore),
+        Names::redacted(&of_candidate.redact),
+        Names::redacted(&of_running.redact),
+    ]
 }

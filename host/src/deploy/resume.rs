@@ -160,7 +160,8 @@ impl Decider {
                     Some(Err(_)) | None => Rollout::begin(plan, now),
                 };
                 let weight = Step::Weight(rollout.weight());
-                let trial = UnderTrial::new(rollout, prepared);
+                let core = self.deployer.core.clone();
+                let trial = UnderTrial::new(&core, rollout, prepared);
                 let origin = Origin::host("restart");
                 match self.apply(name, trial, weight, &origin).await {
                     Ok(_) => return,

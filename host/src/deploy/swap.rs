@@ -88,7 +88,7 @@ impl Decider {
         let is_tried = plan.strategy != Strategy::Immediate && runs && is_alone && !is_back;
         let trial = is_tried.then(|| {
             let rollout = Rollout::begin(plan.clone(), self.trials.now());
-            UnderTrial::new(rollout, prepared.clone())
+            UnderTrial::new(&self.deployer.core, rollout, prepared.clone())
         });
         Move {
             asked,

@@ -12,8 +12,10 @@ use tokio::time::sleep;
 use super::decide::Decider;
 use super::ledger::happened;
 use super::promote::{self, Place};
-use super::{Prepared, retire};
+use super::{Prepared, mirror, retire};
+use crate::host::Core;
 use crate::registry::{Course, Revision, TrialSettings};
+use crate::replay::mirror::Mirror;
 use crate::state::{Kind, Origin, StateError};
 use crate::telemetry;
 use crate::telemetry::tally::Tally;
@@ -50,17 +52,20 @@ pub(super) struct UnderTrial {
     running: Arc<Tally>,
     candidate: Arc<Tally>,
     course: Arc<Course>,
+    mirror: Option<Arc<Mirror>>,
 }
 
 impl UnderTrial {
-    pub(super) fn new(rollout: Rollout, prepared: Prepared) -> Self {
+    pub(super) fn new(core: &Arc<Core>, rollout: Rollout, prepared: Prepared) -> Self {
+        let candidate = Arc::default();
         Self {
+            mirror: mirror::before(core, &prepared.revision, &candidate),
             since: rollout.since(),
             course: Arc::new(Course::of(&rollout)),
             rollout,
             prepared,
             running: Arc::default(),
-            candidate: Arc::default(),
+            candidate,
         }
     }
 
@@ -71,6 +76,7 @@ impl UnderTrial {
                 weight: self.rollout.weight(),
             },
             sticky: self.prepared.revision.config.rollout.sticky.clone(),
+            mirror: self.mirror.clone(),
             running: self.running.clone(),
             candidate: self.candidate.clone(),
             course: self.course.clone(),

@@ -7,6 +7,7 @@ use skep_policy::rollout::{Phase, Rollout, Split};
 
 use super::Service;
 use crate::config::service::rollout::Sticky;
+use crate::replay::mirror::Mirror;
 use crate::telemetry::tally::Tally;
 
 /// A candidate that gets a part of a service's requests until it is promoted or aborted.
@@ -22,6 +23,8 @@ pub(crate) struct Trial {
 pub(crate) struct TrialSettings {
     pub(crate) split: Split,
     pub(crate) sticky: Sticky,
+    /// Which requests of the running revision the candidate answers, too.
+    pub(crate) mirror: Option<Arc<Mirror>>,
     pub(crate) running: Arc<Tally>,
     pub(crate) candidate: Arc<Tally>,
     pub(crate) course: Arc<Course>,

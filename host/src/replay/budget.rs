@@ -47,6 +47,12 @@ impl Charge {
         is_taken.is_ok()
     }
 
+    /// Another one of as many bytes, if there are.
+    pub(super) fn twin(&self) -> Option<Self> {
+        let mut twin = self.budget.charge();
+        twin.grow(self.bytes).then_some(twin)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -68,7 +74,9 @@ mod tests {
         let (mut one, mut other) = (budget.charge(), budget.charge());
         assert!(one.grow(6) && !other.grow(5) && other.grow(4) && !one.grow(1));
         assert!(!other.grow(usize::MAX));
+        assert!(one.twin().is_none());
         drop(one);
+        assert!(other.twin().is_some());
         assert!(other.grow(6));
         assert_eq!(other.bytes(), 10);
         drop(other);

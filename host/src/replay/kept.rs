@@ -40,6 +40,42 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
+    /// The same again, if there is memory for it.
+    pub(super) fn copy(&self) -> Option<Self> {
+        Some(Self {
+            at: self.at,
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            version: self.version,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            is_redacted: self.is_redacted,
+            seed: self.seed,
+            wall: self.wall.clone(),
+            monotonic: self.monotonic.clone(),
+            asked: self.asked.clone(),
+            answer: self.answer.clone(),
+            charge: self.charge.twin()?,
+        })
+    }
+
+    /// Whether it holds values that are not kept.
+    pub(crate) fn has_secrets(&self, names: Names<'_>) -> bool {
+        let has = |headers: &HeaderMap| headers.keys().any(|name| names.has(name.as_str()));
+        let mut heard = self.asked.iter().filter_map(|asked| asked.head.as_ref());
+        has(&self.headers) || heard.any(|head| head.as_ref().is_ok_and(|(_, headers)| has(headers)))
+    }
+
+    /// Takes the values out that are not kept.
+    pub(super) fn redact(&mut self, names: Names<'_>) {
+        self.is_redacted |= redact(&mut self.headers, names);
+        for asked in &mut self.asked {
+            if let Some(Ok((_, headers))) = &mut asked.head {
+                self.is_redacted |= redact(headers, names);
+            }
+        }
+    }
+
     pub(crate) fn at_unix_ms(&self) -> u64 {
         let since = self.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -47,7 +83,7 @@ impl Recording {
 }
 
 /// Something that the guest asked of others.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     /// The method and the target.
     pub(super) what: String,
@@ -158,7 +194,7 @@ pub(crate) fn listed(headers: &HeaderMap) -> Headers {
 }
 
 /// Replaces the values that are not kept; whether there were any.
-pub(super) fn redact(headers: &mut HeaderMap, names: Names<'_>) -> bool {
+fn redact(headers: &mut HeaderMap, names: Names<'_>) -> bool {
     let mut any = false;
     for (name, value) in headers.iter_mut() {
         if names.has(name.as_str()) {

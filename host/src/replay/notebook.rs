@@ -16,12 +16,11 @@ use skep_policy::replay::Names;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::budget::Charge;
-use super::kept::{
-    Answer, Asked, Collected, Failure, Headers, Recording, Ring, cost, listed, redact,
-};
+use super::kept::{Answer, Asked, Collected, Failure, Headers, Recording, Ring, cost, listed};
+use super::mirror::Mirror;
 use super::tee::Tee;
 use super::{BODY_BYTES_MAX, Replays};
-use crate::registry::Revision;
+use crate::registry::{Revision, Service};
 use crate::request::body::early::Early;
 use crate::request::exchange::Exchange;
 use crate::request::run::Answered;
@@ -49,12 +48,19 @@ pub(super) enum Part {
 /// One request's notes.
 #[derive(Debug)]
 pub(crate) struct Notebook {
-    ring: Arc<Ring>,
+    readers: Readers,
     at: SystemTime,
     /// From the operating system: whoever sees the guest's random numbers can't tell the next.
     pub(super) seed: [u8; 32],
     /// None when they are kept, or not to be.
     notes: Mutex<Option<Notes>>,
+}
+
+/// Who gets what was noted: one of them at least.
+#[derive(Debug, Clone)]
+struct Readers {
+    ring: Option<Arc<Ring>>,
+    mirror: Option<Arc<Mirror>>,
 }
 
 #[derive(Debug)]
@@ -63,7 +69,6 @@ struct Notes {
     request: Parts,
     body: BytesMut,
     is_body_whole: bool,
-    is_redacted: bool,
     wall: Vec<Duration>,
     monotonic: Vec<Duration>,
     asked: Vec<Asked>,
@@ -71,24 +76,53 @@ struct Notes {
     answer_body: Collected,
 }
 
-/// Begins with notes if the revision keeps requests, and this is one that it keeps.
+impl Readers {
+    /// Who is for the next request of a service's revision, if anybody is.
+    fn of_next(service: &Service, revision: &Revision) -> Option<Self> {
+        let trial = service.trial.as_ref();
+        let mirror = trial.and_then(|trial| trial.settings.mirror.as_ref());
+        let ring = revision.kept.as_ref().filter(|ring| ring.is_next());
+        let mirror = mirror.filter(|mirror| mirror.is_next());
+        let is_any = ring.is_some() || mirror.is_some();
+        is_any.then(|| Self {
+            ring: ring.cloned(),
+            mirror: mirror.cloned(),
+        })
+    }
+
+    /// What is kept has none of the values that are not; what is answered right away has them, as the request had.
+    fn read(&self, mut recording: Recording) {
+        match (&self.ring, &self.mirror) {
+            (Some(ring), mirror) => {
+                if let Some(mirror) = mirror {
+                    mirror.show(recording.copy());
+                }
+                recording.redact(Names::redacted(&ring.record.redact));
+                ring.push(recording);
+            }
+            (None, Some(mirror)) => mirror.show(Some(recording)),
+            (None, None) => {}
+        }
+    }
+}
+
+/// Begins with notes if the revision keeps requests or is mirrored, and this is a request for that.
 pub(crate) fn open(
     replays: &Replays,
+    service: &Service,
     revision: &Revision,
     exchange: &Exchange,
     request: Request<WasiBody>,
 ) -> (Request<WasiBody>, Option<Arc<Notebook>>) {
-    let Some(ring) = &revision.kept else {
-        return (request, None);
-    };
     let is_plain = !exchange.is_check
         && Invocation::of(&request).is_none()
         && !revision.program.calls_functions;
-    if !is_plain || !ring.is_next() {
+    let readers = is_plain.then(|| Readers::of_next(service, revision));
+    let Some(readers) = readers.flatten() else {
         return (request, None);
-    }
+    };
     let (parts, body) = request.into_parts();
-    let Some(notebook) = Notebook::begin(replays, ring, &parts, &body) else {
+    let Some(notebook) = Notebook::begin(replays, readers, &parts, &body) else {
         return (Request::from_parts(parts, body), None);
     };
     let tee = Tee::of(body, Part::Request, notebook.clone());
@@ -99,7 +133,7 @@ pub(crate) fn open(
 impl Notebook {
     fn begin(
         replays: &Replays,
-        ring: &Arc<Ring>,
+        readers: Readers,
         parts: &Parts,
         body: &WasiBody,
     ) -> Option<Arc<Self>> {
@@ -113,14 +147,12 @@ impl Notebook {
         request.uri = parts.uri.clone();
         request.version = parts.version;
         request.headers = parts.headers.clone();
-        let is_redacted = redact(&mut request.headers, Names::redacted(&ring.record.redact));
         let bytes = BYTES_MIN + cost(&request.headers) + parts.uri.path().len();
         let notes = Notes {
             charge: replays.memory.charge(),
             request,
             body: BytesMut::new(),
             is_body_whole: false,
-            is_redacted,
             wall: Vec::new(),
             monotonic: Vec::new(),
             asked: Vec::new(),
@@ -128,7 +160,7 @@ impl Notebook {
             answer_body: Collected::default(),
         };
         let notebook = Arc::new(Self {
-            ring: ring.clone(),
+            readers,
             at: SystemTime::now(),
             seed,
             notes: Mutex::new(Some(notes)),
@@ -199,10 +231,8 @@ impl Notebook {
         response: http::Response<WasiBody>,
     ) -> http::Response<WasiBody> {
         let (parts, body) = response.into_parts();
-        let mut headers = parts.headers.clone();
-        let is_redacted = redact(&mut headers, Names::redacted(&self.ring.record.redact));
+        let headers = parts.headers.clone();
         self.note(cost(&headers), |notes| {
-            notes.is_redacted |= is_redacted;
             if let Some(asked) = notes.asked.get_mut(number) {
                 asked.head = Some(Ok((parts.status, headers)));
             }
@@ -266,7 +296,7 @@ impl Notebook {
                 let failed = exchange.fault().is_some() || instance.fault().is_some();
                 let notes = self.lock().take().filter(|_| is_whole && !failed);
                 if let Some(recording) = notes.and_then(|notes| self.recording(notes)) {
-                    self.ring.push(recording);
+                    self.readers.read(recording);
                 }
             }
         }
@@ -296,7 +326,7 @@ impl Notebook {
             version,
             headers,
             body: notes.body.freeze(),
-            is_redacted: notes.is_redacted,
+            is_redacted: false,
             seed: self.seed,
             wall: notes.wall,
             monotonic: notes.monotonic,
@@ -316,7 +346,8 @@ impl Notebook {
         let Some(notes) = lock.as_mut() else { return };
         let fits = notes.charge.bytes() + bytes <= BYTES_MAX;
         let mut is_paid = fits && notes.charge.grow(bytes);
-        while fits && !is_paid && self.ring.drop_oldest() {
+        let ring = self.readers.ring.as_ref();
+        while fits && !is_paid && ring.is_some_and(|ring| ring.drop_oldest()) {
             is_paid = notes.charge.grow(bytes);
         }
         if !is_paid || !write(notes) {

@@ -1,10 +1,11 @@
 //! How a candidate answered the recorded requests of the running revision, for people.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use skep_policy::name::ServiceName;
-use skep_policy::replay::{self, BodyDifference, HeaderDifference, Names};
+use skep_policy::replay::{self, BodyDifference, HeaderDifference, Names, REDACTED_VALUE};
 
 use super::kept::{Answer, Recording};
 use crate::fault::Fault;
@@ -71,8 +72,28 @@ pub struct Asked {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) answer: Result<Answer, Fault>,
+    /// From the request to the end of the answer.
+    pub(crate) took: Duration,
+    /// What answered, for this request alone.
+    pub(crate) aside: Arc<Revision>,
     /// What it asked others for and was not recorded.
     pub(crate) strays: Vec<String>,
+}
+
+impl Differs {
+    /// The same without what the answers say, in which what nobody shall see could be.
+    pub(crate) fn concealed(mut self) -> Self {
+        let redacted = || REDACTED_VALUE.to_owned();
+        for header in &mut self.headers {
+            for value in [&mut header.running, &mut header.candidate] {
+                *value = value.take().map(|_| redacted());
+            }
+        }
+        if let Some(body) = &mut self.body {
+            (body.running, body.candidate) = (redacted(), redacted());
+        }
+        self
+    }
 }
 
 impl Report {
@@ -117,7 +138,7 @@ pub(crate) fn difference(
     outcome: Outcome,
     apart: &[Names<'_>],
 ) -> Option<Differs> {
-    let Outcome { answer, strays } = outcome;
+    let Outcome { answer, strays, .. } = outcome;
     let mut faults: Vec<String> = strays
         .into_iter()
         .map(|stray| format!("asks {stray}, which the running revision did not"))

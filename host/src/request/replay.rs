@@ -35,14 +35,20 @@ pub(crate) async fn ask(
 ) -> Outcome {
     let _turn = core.replays.turn().await;
     let script = Script::of(recording);
-    let revision = Arc::new(aside(revision));
-    let answer = answer(core, &revision, &script).await;
+    let aside = Arc::new(aside(revision));
+    let began = Instant::now();
+    let answer = answer(core, &aside, &script).await;
+    let took = began.elapsed();
     // Its claims are given back by then.
-    if timeout(END_TIMEOUT, revision.gone()).await.is_err() {
-        revision.instances.cut();
+    if timeout(END_TIMEOUT, aside.gone()).await.is_err() {
+        aside.instances.cut();
     }
-    let strays = script.strays();
-    Outcome { answer, strays }
+    Outcome {
+        answer,
+        took,
+        aside,
+        strays: script.strays(),
+    }
 }
 
 /// The same revision for one request that is nobody's: it leaves no trace in the log, nor in how the revision's instances

@@ -133,7 +133,8 @@ impl<'a> Visit<'a> {
         };
         exchange.runs_on(&lease.revision);
         let replays = &self.core.replays;
-        let (request, notebook) = notebook::open(replays, &lease.revision, exchange, request);
+        let (request, notebook) =
+            notebook::open(replays, service, &lease.revision, exchange, request);
         let task = Task {
             request,
             exchange: exchange.clone(),

@@ -20,6 +20,8 @@ pub(crate) struct Tally {
     requests: AtomicU64,
     errors: AtomicU64,
     faults: AtomicU64,
+    mirrored: AtomicU64,
+    differing: AtomicU64,
     durations: Box<[AtomicU64]>,
     /// What the revision had used when this was begun.
     cpu_before: AtomicU64,
@@ -40,6 +42,13 @@ impl Usage {
         let nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
         self.cpu.fetch_add(nanos, Relaxed);
     }
+
+    /// Takes in what others have used.
+    pub(crate) fn include(&self, other: &Self) {
+        self.cpu.fetch_add(other.cpu.load(Relaxed), Relaxed);
+        let peak = other.memory_peak.load(Relaxed);
+        self.memory_peak.fetch_max(peak, Relaxed);
+    }
 }
 
 impl Default for Tally {
@@ -48,6 +57,8 @@ impl Default for Tally {
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            mirrored: AtomicU64::new(0),
+            differing: AtomicU64::new(0),
             durations: (0..PARTS * DOUBLINGS).map(|_| AtomicU64::new(0)).collect(),
             cpu_before: AtomicU64::new(0),
         }
@@ -75,9 +86,19 @@ impl Tally {
         }
     }
 
+    /// A request was answered whose answer nobody gets.
+    pub(crate) fn mirrored(&self, differs: bool) {
+        self.mirrored.fetch_add(1, Relaxed);
+        self.differing.fetch_add(u64::from(differs), Relaxed);
+    }
+
     /// Begins anew. What ends meanwhile may count half: one request in thousands.
     pub(crate) fn begin_anew(&self, usage: &Usage) {
-        for counter in [&self.requests, &self.errors, &self.faults] {
+        let mirrored = [&self.mirrored, &self.differing];
+        for counter in [&self.requests, &self.errors, &self.faults]
+            .into_iter()
+            .chain(mirrored)
+        {
             counter.store(0, Relaxed);
         }
         for count in &self.durations {
@@ -106,6 +127,8 @@ impl Tally {
             p99: quantile(&counts, 99),
             cpu: Duration::from_nanos(cpu),
             memory_peak: usage.memory_peak.load(Relaxed),
+            mirrored: self.mirrored.load(Relaxed),
+            differing: self.differing.load(Relaxed),
         }
     }
 }

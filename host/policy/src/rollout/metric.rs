@@ -29,6 +29,10 @@ pub struct Sample {
     pub cpu: Duration,
     /// The most memory that one of its instances had, in bytes.
     pub memory_peak: u64,
+    /// Requests of the other revision that it answered, too, without anybody getting the answer.
+    pub mirrored: u64,
+    /// Those of them that it answered otherwise.
+    pub differing: u64,
 }
 
 /// A figure of a revision that can have a limit.
@@ -53,6 +57,8 @@ pub enum Metric {
     CpuMs,
     /// The most that an instance had, in bytes.
     MemoryBytes,
+    /// Percent of the mirrored requests.
+    DifferenceRate,
 }
 
 /// No metric has this name; its display says which there are.
@@ -72,7 +78,7 @@ pub struct MetricError {
 
 impl Metric {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Requests,
         Self::ErrorRate,
         Self::SuccessRate,
@@ -82,6 +88,7 @@ impl Metric {
         Self::P99,
         Self::CpuMs,
         Self::MemoryBytes,
+        Self::DifferenceRate,
     ];
 
     /// Its name, as written in settings.
@@ -97,6 +104,7 @@ impl Metric {
             Self::P99 => "p99",
             Self::CpuMs => "cpu_ms",
             Self::MemoryBytes => "memory_bytes",
+            Self::DifferenceRate => "difference_rate",
         }
     }
 
@@ -104,10 +112,9 @@ impl Metric {
     /// to the good side: a rate of 100 % has no error in it.
     #[must_use]
     pub fn of(self, sample: &Sample) -> Option<Thousandths> {
-        let error_rate = || {
-            let errors = sample.errors.min(sample.requests);
-            (sample.requests > 0).then(|| Thousandths::whole(100).scaled(errors, sample.requests))
-        };
+        let rate =
+            |part: u64, of: u64| (of > 0).then(|| Thousandths::whole(100).scaled(part.min(of), of));
+        let error_rate = || rate(sample.errors, sample.requests);
         match self {
             Self::Requests => Some(Thousandths::whole(sample.requests)),
             Self::ErrorRate => error_rate(),
@@ -122,6 +129,7 @@ impl Metric {
                 (sample.requests > 0).then(|| milliseconds(sample.cpu).scaled(1, sample.requests))
             }
             Self::MemoryBytes => Some(Thousandths::whole(sample.memory_peak)),
+            Self::DifferenceRate => rate(sample.differing, sample.mirrored),
         }
     }
 
@@ -142,6 +150,7 @@ impl Metric {
             Self::P99 => "p99",
             Self::CpuMs => "CPU time of a request",
             Self::MemoryBytes => "memory of an instance",
+            Self::DifferenceRate => "difference rate",
         }
     }
 
@@ -149,7 +158,7 @@ impl Metric {
     pub(super) fn show(self, figure: Thousandths) -> String {
         match self {
             Self::Requests | Self::Faults => figure.to_string(),
-            Self::ErrorRate | Self::SuccessRate => format!("{figure} %"),
+            Self::ErrorRate | Self::SuccessRate | Self::DifferenceRate => format!("{figure} %"),
             Self::P50 | Self::P90 | Self::P99 | Self::CpuMs
                 if figure < Thousandths::whole(1000) =>
             {
@@ -217,7 +226,7 @@ mod tests {
         assert_eq!(
             "sucess_rate".parse::<Metric>().unwrap_err().to_string(),
             "unknown metric \"sucess_rate\": did you mean success_rate? use one of requests, error_rate, \
-             success_rate, faults, p50, p90, p99, cpu_ms, memory_bytes"
+             success_rate, faults, p50, p90, p99, cpu_ms, memory_bytes, difference_rate"
         );
         let message = "weather".parse::<Metric>().unwrap_err().to_string();
         assert!(message.starts_with("unknown metric \"weather\": use one of"));
@@ -234,10 +243,12 @@ mod tests {
             p99: Some(Duration::from_secs(2)),
             cpu: Duration::from_millis(100),
             memory_peak: 65_536,
+            mirrored: 10,
+            differing: 1,
         };
         let shown = Metric::ALL.map(|metric| metric.show(metric.of(&sample).unwrap()));
         let expected = [
-            "8", "12.5 %", "87.5 %", "3", "1.5ms", "0.001ms", "2s", "12.5ms", "64KiB",
+            "8", "12.5 %", "87.5 %", "3", "1.5ms", "0.001ms", "2s", "12.5ms", "64KiB", "10 %",
         ];
         assert_eq!(shown, expected);
         assert_eq!(Metric::P50.show(Thousandths::whole(1000)), "1s");
@@ -246,7 +257,9 @@ mod tests {
     #[test]
     fn without_requests_there_is_no_rate_and_no_time() {
         let there = Metric::ALL.map(|metric| metric.of(&Sample::default()).is_some());
-        let expected = [true, false, false, true, false, false, false, false, true];
+        let expected = [
+            true, false, false, true, false, false, false, false, true, false,
+        ];
         assert_eq!(there, expected);
     }
 

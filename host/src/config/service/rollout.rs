@@ -32,6 +32,9 @@ pub struct Rollout {
     pub plan: Plan,
     /// Which requests stay on the same revision.
     pub sticky: Sticky,
+    /// Percent of the running revision's requests that the candidate answers, too, for nobody.
+    #[serde(default)]
+    pub mirror: u8,
     /// Whether it may take from other services what they call.
     pub allow_breaking: bool,
 }
@@ -44,6 +47,7 @@ impl Default for Rollout {
                 analysis: None,
             },
             sticky: Sticky::Request,
+            mirror: 0,
             allow_breaking: false,
         }
     }
@@ -69,12 +73,33 @@ pub(super) fn resolve(raw: RawRollout, scope: &Scope<'_>) -> Result<Rollout, Con
         .analysis
         .map(|raw| analysis(raw, &scope.below(&["analysis"])));
     let analysis = analysis.transpose()?;
-    if strategy == Strategy::Immediate && analysis.is_some() {
-        let what = "there is nothing to check in an immediate rollout: set strategy = \"canary\" or \"blue-green\"";
-        return Err(scope.error(&["analysis"], what));
+    for (key, is_given) in [
+        ("analysis", analysis.is_some()),
+        ("mirror", raw.mirror.is_some()),
+    ] {
+        if strategy == Strategy::Immediate && is_given {
+            let what = "an immediate rollout has no time for this: set strategy = \"canary\" or \"blue-green\"";
+            return Err(scope.error(&[key], what));
+        }
+    }
+    if raw
+        .mirror
+        .is_some_and(|percent| !(1..=100).contains(&percent))
+    {
+        let what = "must be between 1 and 100, in percent of the requests";
+        return Err(scope.error(&["mirror"], what));
+    }
+    let limits = analysis.iter().flat_map(|analysis| &analysis.metrics);
+    for (at, limit) in limits.enumerate() {
+        if limit.metric == Metric::DifferenceRate && raw.mirror.is_none() {
+            let keys = ["analysis", "metric", &at.to_string(), "name"];
+            let what = "is of no use without a mirror: add `mirror = 10` under [rollout]";
+            return Err(scope.error(&keys, what));
+        }
     }
     Ok(Rollout {
         sticky: sticky(raw.sticky.as_deref(), scope)?,
+        mirror: raw.mirror.unwrap_or(0),
         allow_breaking: raw.allow_breaking.unwrap_or(false),
         plan: Plan { strategy, analysis },
     })
@@ -225,6 +250,10 @@ fn threshold(raw: &RawThreshold, scope: &Scope<'_>) -> Result<Threshold, ConfigE
         max_ratio_to_running: figure("max_ratio", raw.max_ratio)?,
         ..Threshold::new(metric)
     };
+    if metric == Metric::DifferenceRate && raw.max_ratio.is_some() {
+        let what = "compares with the running revision, which has none: write `max`";
+        return Err(scope.error(&["max_ratio"], what));
+    }
     if threshold == Threshold::new(metric) {
         return Err(scope.error(&[], "has no limit: add `max`, `min` or `max_ratio`"));
     }

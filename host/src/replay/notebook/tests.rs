@@ -3,15 +3,18 @@
 use super::*;
 use crate::config::service::record::Record;
 
-fn ring(replays: &Replays) -> (Arc<Ring>, &Replays) {
+fn ring() -> Readers {
     let record = Record {
         requests: 10,
         ..Record::default()
     };
-    (Ring::of(&record).unwrap(), replays)
+    Readers {
+        ring: Ring::of(&record),
+        mirror: None,
+    }
 }
 
-fn notebook((ring, replays): &(Arc<Ring>, &Replays)) -> Arc<Notebook> {
+fn notebook(readers: &Readers, replays: &Replays) -> Arc<Notebook> {
     let (parts, ()) = Request::builder()
         .uri("http://a.example/path?query")
         .header("authorization", "secret")
@@ -19,7 +22,7 @@ fn notebook((ring, replays): &(Arc<Ring>, &Replays)) -> Arc<Notebook> {
         .unwrap()
         .into_parts();
     let nothing = http_body_util::Empty::new().map_err(|never| match never {});
-    Notebook::begin(replays, ring, &parts, &nothing.boxed_unsync()).unwrap()
+    Notebook::begin(replays, readers.clone(), &parts, &nothing.boxed_unsync()).unwrap()
 }
 
 fn answered(notebook: &Notebook, headers: &[(&str, &str)], body: &[u8]) {
@@ -39,26 +42,47 @@ fn ends(notebook: &Notebook) -> Option<Recording> {
 }
 
 #[test]
-fn a_request_that_was_read_and_answered_is_kept_without_what_is_redacted() {
+fn what_is_kept_has_no_secrets_and_what_is_mirrored_is_as_it_was() {
     let replays = Replays::default();
-    let of = ring(&replays);
-    let notebook = notebook(&of);
+    let mut of = ring();
+    let (mirror, mut coming) = Mirror::of(100).unwrap();
+    of.mirror = Some(Arc::new(mirror));
+    let notebook = notebook(&of, &replays);
     notebook.passes(&Part::Request, b"body");
     notebook.ends(&Part::Request, true);
     notebook.wall(Duration::from_secs(1));
     notebook.monotonic(Duration::from_secs(2));
+    let nothing = || http_body_util::Empty::new().map_err(|never| match never {});
+    let number = notebook.asks(&Request::new(nothing().boxed_unsync()));
+    let mut heard = http::Response::new(nothing().boxed_unsync());
+    let cookie = http::HeaderValue::from_static("cookie");
+    heard.headers_mut().insert(header::SET_COOKIE, cookie);
+    drop(notebook.hears(number, heard));
     answered(&notebook, &[], b"answer");
-    let recording = ends(&notebook).unwrap();
-    assert_eq!(recording.headers["authorization"], "redacted");
-    assert!(recording.is_redacted && *recording.body == *b"body");
-    assert_eq!(recording.wall, [Duration::from_secs(1)]);
-    assert_eq!(recording.monotonic, [Duration::from_secs(2)]);
+    of.read(ends(&notebook).unwrap());
+
+    let kept = of.ring.unwrap().recordings().pop().unwrap();
+    let mirrored = coming.try_recv().unwrap();
+    for (recording, secrets) in [(&*kept, ["redacted"; 2]), (&mirrored, ["secret", "cookie"])] {
+        let Some(Ok((_, heard))) = &recording.asked[0].head else {
+            panic!("it was answered")
+        };
+        let found = [
+            &recording.headers["authorization"],
+            &heard[header::SET_COOKIE],
+        ];
+        assert_eq!(found, secrets);
+        assert_eq!(recording.is_redacted, secrets == ["redacted"; 2]);
+        assert!(*recording.body == *b"body");
+        assert_eq!(recording.wall, [Duration::from_secs(1)]);
+        assert_eq!(recording.monotonic, [Duration::from_secs(2)]);
+    }
 }
 
 #[test]
 fn a_request_is_not_kept_if_its_body_or_its_answer_is_not_whole() {
     let replays = Replays::default();
-    let of = ring(&replays);
+    let of = ring();
     for (is_body_whole, has_answer, length, is_kept) in [
         (true, true, None, true),
         (true, true, Some("6"), true),
@@ -66,7 +90,7 @@ fn a_request_is_not_kept_if_its_body_or_its_answer_is_not_whole() {
         (false, true, None, false),
         (true, false, None, false),
     ] {
-        let notebook = notebook(&of);
+        let notebook = notebook(&of, &replays);
         notebook.ends(&Part::Request, is_body_whole);
         if has_answer {
             let headers: Vec<_> = length
@@ -82,15 +106,15 @@ fn a_request_is_not_kept_if_its_body_or_its_answer_is_not_whole() {
 #[test]
 fn notes_that_grow_too_long_are_thrown_away() {
     let replays = Replays::default();
-    let of = ring(&replays);
+    let of = ring();
     let piece = vec![0; BODY_BYTES_MAX];
-    let long_body = notebook(&of);
+    let long_body = notebook(&of, &replays);
     long_body.passes(&Part::Request, &piece);
     assert!(long_body.lock().is_some());
     long_body.passes(&Part::Request, b"x");
     assert!(long_body.lock().is_none());
 
-    let many_readings = notebook(&of);
+    let many_readings = notebook(&of, &replays);
     for _ in 0..READINGS_MAX {
         many_readings.wall(Duration::ZERO);
     }
@@ -98,7 +122,7 @@ fn notes_that_grow_too_long_are_thrown_away() {
     many_readings.wall(Duration::ZERO);
     assert!(many_readings.lock().is_none());
 
-    let much = notebook(&of);
+    let much = notebook(&of, &replays);
     let request = || {
         let nothing = http_body_util::Empty::new().map_err(|never| match never {});
         Request::new(nothing.boxed_unsync())
@@ -113,8 +137,8 @@ fn notes_that_grow_too_long_are_thrown_away() {
 #[test]
 fn a_long_answer_takes_no_more_room_than_what_is_kept_of_it() {
     let replays = Replays::default();
-    let of = ring(&replays);
-    let notebook = notebook(&of);
+    let of = ring();
+    let notebook = notebook(&of, &replays);
     notebook.ends(&Part::Request, true);
     answered(&notebook, &[], &vec![0; 4 * BYTES_MAX]);
     assert!(ends(&notebook).is_some());

@@ -49,6 +49,8 @@ fn sample(requests: u64, errors: u64, p99: u64) -> Sample {
         p99: Some(ms(p99)),
         cpu: ms(requests),
         memory_peak: 1 << 20,
+        mirrored: 0,
+        differing: 0,
     }
 }
 
@@ -182,6 +184,8 @@ fn unlike() -> (Sample, Sample) {
         p99: Some(ms(1500)),
         cpu: ms(250),
         memory_peak: 3 << 20,
+        mirrored: 50,
+        differing: 1,
     };
     let running = Sample {
         requests: 900,
@@ -192,6 +196,8 @@ fn unlike() -> (Sample, Sample) {
         p99: Some(ms(500)),
         cpu: ms(900),
         memory_peak: 2 << 20,
+        mirrored: 0,
+        differing: 0,
     };
     (candidate, running)
 }
@@ -209,6 +215,7 @@ fn every_metric_may_be_at_its_limit_and_not_past_it() {
         "p99 1.5s is over 1.499999s",
         "CPU time of a request 2.5ms is over 2.499ms",
         "memory of an instance 3MiB is over 3145727B",
+        "difference rate 2 % is over 1.999 %",
     ];
     for (metric, said) in Metric::ALL.into_iter().zip(said) {
         let figure = metric.of(&candidate).unwrap();
