@@ -26,7 +26,7 @@ async fn mirrored(elsewhere: &Elsewhere, rollout: &str, differs: &str) -> Host {
         .start()
         .await;
     let rollout = format!("mirror = 100\n{rollout}");
-    host.put("a.toml", &manifest(elsewhere, &rollout, differs));
+    host.put("a.toml", manifest(elsewhere, &rollout, differs));
     host.rollout_begun("a").await;
     host
 }
