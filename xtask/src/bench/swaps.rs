@@ -13,8 +13,9 @@ use super::report::Figures;
 use super::server::{Server, answer, free_port};
 use super::{folder, guest, load};
 
-/// Connections of the load: a busy machine, not one that is full, whose latency would be its queue's.
-const CONNECTIONS: u32 = 8;
+/// Connections of the load, and requests a second: a busy machine, not one that is full, whose latency would be that of
+/// its queues.
+const LOAD: (u32, u32) = (8, 2_000);
 /// From one swap to the next.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Two revisions by artifact.
@@ -45,10 +46,10 @@ pub(super) fn measure(seconds: u32, rounds: usize, figures: &mut Figures) -> any
         Ok(command)
     })?;
     skep.ready(admin)?;
-    let url = skep.url(PATH);
-    load::run(&url, CONNECTIONS, 1)?;
+    let address = skep.address;
+    load::paced(address, PATH, LOAD, 1)?;
     for _ in 0..rounds {
-        let quiet = load::run(&url, CONNECTIONS, seconds)?;
+        let quiet = load::paced(address, PATH, LOAD, seconds)?;
         let before = revision(admin)?;
         let over = AtomicBool::new(false);
         let during = thread::scope(|scope| {
@@ -63,7 +64,7 @@ pub(super) fn measure(seconds: u32, rounds: usize, figures: &mut Figures) -> any
                 }
                 anyhow::Ok(())
             });
-            let during = load::run(&url, CONNECTIONS, seconds);
+            let during = load::paced(address, PATH, LOAD, seconds);
             over.store(true, Ordering::Relaxed);
             let swapped = swapping.join();
             swapped.map_err(|_| anyhow::anyhow!("swapping panicked"))??;
