@@ -224,7 +224,10 @@ impl Deployer {
         if number.is_none() {
             self.replay(&revision, is_forced).await?;
         }
-        compiled.unload_pages();
+        // What takes a running revision's place is needed at once.
+        if !promote::has_revision(&self.core.registry, &config.name) {
+            compiled.unload_pages();
+        }
         Ok(Prepared {
             revision,
             compiled: Arc::new(compiled),

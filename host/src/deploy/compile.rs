@@ -4,7 +4,7 @@
 //! and only by `compile/load.rs`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -48,6 +48,7 @@ pub struct Compiler {
     launch: Launch,
     permits: Semaphore,
     flights: Flights,
+    loaded: Loaded,
     worker: Worker,
 }
 
@@ -60,8 +61,8 @@ pub struct Compiled {
     pub kind: ArtifactKind,
     /// What it shares with other services.
     pub contracts: Contracts,
-    /// Belongs to the engine of [`ArtifactKind::engine`].
-    pub component: Component,
+    /// Belongs to the engine of [`ArtifactKind::engine`]; the same one for all that use the artifact at a time.
+    pub component: Arc<Component>,
     /// It came from the cache: nothing was compiled.
     pub cached: bool,
     /// How long it took, waiting for other compilations included.
@@ -80,9 +81,11 @@ impl fmt::Debug for Compiled {
 }
 
 impl Compiled {
-    /// Leaves the image on disk until it is used again.
+    /// Leaves the image on disk until it is used again, unless others use it.
     pub(super) fn unload_pages(&self) {
-        load::unload_pages(&self.component);
+        if Arc::strong_count(&self.component) == 1 {
+            load::unload_pages(&self.component);
+        }
     }
 }
 
@@ -104,6 +107,7 @@ impl Compiler {
             engines,
             launch,
             flights: Flights::default(),
+            loaded: Loaded::default(),
             worker: Worker::start("skep-load")?,
         })
     }
@@ -150,13 +154,24 @@ impl Compiler {
         Ok(kept.map_err(|source| Obstacle::Cache { source })?)
     }
 
-    /// Loads the image of an artifact if the cache has a sound one.
+    /// The component of an artifact that somebody uses already, or else of its image if the cache has a sound one.
     async fn recall(
         &self,
         digest: Digest,
         began: Instant,
         cached: bool,
     ) -> Result<Option<Compiled>, CompileError> {
+        let ready = |(kind, contracts, component)| Compiled {
+            digest,
+            kind,
+            contracts,
+            component,
+            cached,
+            took: began.elapsed(),
+        };
+        if let Some(found) = self.loaded.get(&digest) {
+            return Ok(Some(ready(found)));
+        }
         let cache = Arc::clone(&self.cache);
         let engines = Arc::clone(&self.engines);
         let load = move || {
@@ -171,14 +186,11 @@ impl Compiler {
         };
         match self.on_worker(load).await? {
             None => Ok(None),
-            Some(Ok((kind, contracts, component))) => Ok(Some(Compiled {
-                digest,
-                kind,
-                contracts,
-                component,
-                cached,
-                took: began.elapsed(),
-            })),
+            Some(Ok((kind, contracts, component))) => {
+                let made = (kind, contracts, Arc::new(component));
+                self.loaded.put(digest, &made);
+                Ok(Some(ready(made)))
+            }
             Some(Err(error)) if cached => {
                 tracing::warn!(%digest, %error, "a compiled component in the cache is of no use; compiling it again");
                 Ok(None)
@@ -195,6 +207,33 @@ impl Compiler {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CompileError> {
         Ok(self.worker.run(work).await.map_err(Obstacle::from)?)
+    }
+}
+
+/// A component with what is known of it.
+type Known<C> = (ArtifactKind, Contracts, C);
+
+/// The components that are in use. One that is loaded once has its code in memory once, and the pool's slots that it was
+/// in need not be made ready for it again.
+#[derive(Default)]
+struct Loaded(Mutex<HashMap<Digest, Known<Weak<Component>>>>);
+
+impl Loaded {
+    fn get(&self, digest: &Digest) -> Option<Known<Arc<Component>>> {
+        let loaded = self.lock();
+        let (kind, contracts, component) = loaded.get(digest)?;
+        Some((*kind, contracts.clone(), component.upgrade()?))
+    }
+
+    fn put(&self, digest: Digest, (kind, contracts, component): &Known<Arc<Component>>) {
+        let known = (*kind, contracts.clone(), Arc::downgrade(component));
+        let mut loaded = self.lock();
+        loaded.retain(|_, (_, _, component)| component.strong_count() > 0);
+        loaded.insert(digest, known);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Known<Weak<Component>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -142,6 +142,25 @@ async fn each_kind_is_compiled_once_and_then_comes_from_the_cache() {
 }
 
 #[tokio::test]
+async fn a_component_that_is_in_use_is_not_loaded_again() {
+    let bench = Bench::new();
+    let bytes = module(&[], "_start");
+    let first = bench.compile(&bytes).await.unwrap();
+    let second = bench.compile(&bytes).await.unwrap();
+    assert!(Arc::ptr_eq(&first.component, &second.component));
+    assert!(!first.cached && second.cached);
+    let image = second.component.image_range();
+    // Pages that others use stay.
+    let before = resident_kib(&second.component);
+    second.unload_pages();
+    assert_eq!(resident_kib(&second.component), before);
+    let unused = Arc::downgrade(&first.component);
+    drop((first, second));
+    assert!(unused.upgrade().is_none(), "{image:?} is given back");
+    assert!(bench.compile(&bytes).await.unwrap().cached);
+}
+
+#[tokio::test]
 async fn an_image_gives_its_memory_back_and_is_whole_when_it_is_used_again() {
     let bench = Bench::new();
     let compiled = bench.compile(&module(&[], "_start")).await.unwrap();
