@@ -1,8 +1,10 @@
 //! The command line: one file a verb.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use serde::Serialize;
 
 pub mod build;
 pub mod check;
@@ -28,6 +30,7 @@ mod registry;
 mod remote;
 mod style;
 mod table;
+mod upload;
 
 /// What did not work, or was refused.
 const FAILED: u8 = 1;
@@ -126,7 +129,7 @@ pub enum Failure {
     Pull(#[from] pull::PullError),
     /// Standard output is gone or full.
     #[error("can't write to standard output")]
-    Output(#[source] std::io::Error),
+    Output(#[source] io::Error),
 }
 
 impl Failure {
@@ -179,10 +182,23 @@ impl Cli {
     }
 }
 
+/// Runs `work` to its end on this thread.
+fn block_on<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(work))
+}
+
+fn print_json(mut output: impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut output, value)?;
+    writeln!(output)
+}
+
 /// Whoever reads the output may stop early, as `head` does: that is no failure.
-fn output_failed(error: std::io::Error) -> Result<ExitCode, Failure> {
+fn output_failed(error: io::Error) -> Result<ExitCode, Failure> {
     match error.kind() {
-        std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         _ => Err(Failure::Output(error)),
     }
 }

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod engine;
 pub mod fault;
 pub mod host;
+mod https;
 mod pool;
 pub mod registry;
 pub mod replay;

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioTimer;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -22,6 +20,7 @@ use super::functions::{Import, bind};
 use crate::config::ServiceConfig;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
+use crate::https;
 use crate::registry::Revision;
 use crate::replay::notebook::Notebook;
 use crate::replay::told::Told;
@@ -42,13 +41,12 @@ const INVOCATIONS_PER_INSTANCE_MAX: usize = 128;
 const DENIALS_LOGGED_MAX: u32 = 8;
 /// What a guest may write to a body in one piece: a lane copies and sends a piece without a pause.
 const BODY_CHUNK_BYTES: usize = 64 << 10;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 64;
 /// What a guest waits for an answer or the next part of one if it does not say.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, WasiBody>;
+type HttpClient = Client<https::Connector, WasiBody>;
 
 /// Why a guest that may call a service can't.
 const NO_ERRAND: &str = "services are called while a request is worked on, and by a service of wasi:http 0.3 with the client of 0.3";
@@ -76,21 +74,11 @@ where
 
 impl Outside {
     pub(crate) fn new(runtime: Handle) -> Arc<Self> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            // Not HTTP/2: services would share a connection, and one that leaves answers unread would stall the others.
-            .enable_http1()
-            .wrap_connector(http);
         let client = Client::builder(On(runtime))
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
-            .build(connector);
+            .build(https::connector());
         Arc::new(Self {
             client,
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -367,7 +355,7 @@ async fn send(
     // The client sets it from the target, and a guest must not name another host than the one it was allowed.
     request.headers_mut().remove(http::header::HOST);
     let first_byte = options.first_byte_timeout.unwrap_or(ANSWER_TIMEOUT);
-    let connect = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+    let connect = options.connect_timeout.unwrap_or(https::CONNECT_TIMEOUT);
     let answer = timeout(
         connect.saturating_add(first_byte),
         outside.client.request(request),

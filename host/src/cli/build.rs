@@ -9,7 +9,7 @@ use skep_policy::size::{KIB, MIB};
 
 use self::make::{Built, make};
 use super::check::{self, Findings, Problem};
-use super::{Failure, output_failed};
+use super::{Failure, output_failed, print_json};
 use crate::config::service::SERVICE_TOML;
 use crate::config::{self, ConfigError};
 
@@ -96,11 +96,6 @@ impl Report {
             problems: found.problems,
         }
     }
-}
-
-fn print_json(mut output: impl Write, report: &Report) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut output, report)?;
-    writeln!(output)
 }
 
 fn print(mut output: impl Write, report: &Report) -> io::Result<()> {

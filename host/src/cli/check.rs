@@ -13,6 +13,7 @@ use serde::Serialize;
 use skep_policy::routes::{RouteConflict, RouteTable};
 use skep_policy::shares::{self, Ask};
 
+use super::print_json;
 use super::style::{Tone, harmless, paint};
 use crate::admin::routes;
 use crate::config::{self, ConfigError, Overrides, Pool, ServiceConfig};
@@ -371,11 +372,6 @@ impl Problem {
             format!("{file}: {}", self.problem)
         }
     }
-}
-
-fn print_json(mut output: impl Write, findings: &Findings) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut output, findings)?;
-    writeln!(output)
 }
 
 fn print(mut output: impl Write, findings: &Findings) -> io::Result<()> {

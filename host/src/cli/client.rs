@@ -15,15 +15,16 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-pub(super) use self::body::{Form, Upload};
 pub use self::error::ClientError;
 pub(super) use self::feed::Feed;
+pub(super) use self::form::Form;
+use super::upload::Upload;
 use crate::cli::style::harmless;
 
-mod body;
 mod error;
 mod events;
 mod feed;
+mod form;
 #[cfg(test)]
 mod tests;
 

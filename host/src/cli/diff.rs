@@ -1,17 +1,16 @@
 //! `skep diff`: where a candidate answers recorded requests otherwise than the running revision.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Deserialize;
 use serde_json::Value;
 use skep_policy::name::ServiceName;
 
+use super::client::Ask;
 use super::remote::Remote;
 use super::style::{Tone, harmless, paint};
 use super::table::short;
-use super::{Failure, moment, output_failed};
-use crate::telemetry::log;
+use super::{Failure, moment};
 
 /// Arguments of `skep diff`.
 #[derive(Debug, clap::Args)]
@@ -95,24 +94,11 @@ impl Report {
 /// When the host can't be asked, or has compared nothing.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let path = format!("/v1/services/{}/diff", args.name);
-    let (answer, report) = args.remote.run(async |target| {
-        let answer = target.get(&path).await?;
-        let report: Report = target.decode(&answer)?;
-        Ok::<_, Failure>((answer, report))
-    })?;
-    let mut output = io::stdout().lock();
-    let printed = if args.remote.json {
-        output.write_all(&answer).and_then(|()| writeln!(output))
-    } else {
-        let colours = log::colours(&output);
-        output.write_all(render(&report, colours).as_bytes())
-    };
-    let code = if report.is_same() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    };
-    printed.map(|()| code).or_else(output_failed)
+    let report = args.remote.show(Ask::get(path), render)?;
+    Ok(match report.is_same() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 fn render(report: &Report, colours: bool) -> String {

@@ -1,17 +1,16 @@
 //! `skep history`: what happened to a service, by whom, and which of its revisions are kept.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Deserialize;
 use skep_policy::name::ServiceName;
 
 use super::api::{Event, words};
+use super::client::Ask;
 use super::remote::Remote;
 use super::style::{Tone, harmless};
 use super::table::{Columns, short};
-use super::{Failure, moment, outcome, output_failed};
-use crate::telemetry::log;
+use super::{Failure, moment, outcome};
 
 const HEADINGS: [&str; 7] = [
     "WHEN", "WHO", "WHAT", "REVISION", "DIGEST", "SOURCE", "DETAIL",
@@ -55,19 +54,8 @@ struct Revision {
 /// When the host can't be asked, or knows no such service.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let path = format!("/v1/services/{}/history?limit={}", args.name, args.limit);
-    let (answer, history) = args.remote.run(async |target| {
-        let answer = target.get(&path).await?;
-        let history: History = target.decode(&answer)?;
-        Ok::<_, Failure>((answer, history))
-    })?;
-    let mut output = io::stdout().lock();
-    let printed = if args.remote.json {
-        output.write_all(&answer).and_then(|()| writeln!(output))
-    } else {
-        let colours = log::colours(&output);
-        output.write_all(render(&history, colours).as_bytes())
-    };
-    printed.map(|()| ExitCode::SUCCESS).or_else(output_failed)
+    args.remote.show(Ask::get(path), render)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn render(history: &History, colours: bool) -> String {

@@ -1,14 +1,14 @@
 //! `skep ls`: what a running host serves, and what it does not and why.
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use serde::Deserialize;
 
+use super::Failure;
+use super::client::Ask;
 use super::remote::Remote;
 use super::table::Width;
-use super::{Failure, output_failed};
-use crate::telemetry::log;
 
 mod graph;
 mod table;
@@ -64,27 +64,13 @@ struct Rollout {
 /// # Errors
 /// When no host answers, or not with a list of services.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let resource = if args.graph {
-        "/v1/graph"
+    if args.graph {
+        args.remote.show(Ask::get("/v1/graph"), graph::render)?;
     } else {
-        "/v1/services"
-    };
-    let mut output = io::stdout().lock();
-    let colours = log::colours(&output);
-    let (answer, table) = args.remote.run(async |target| {
-        let answer = target.get(resource).await?;
-        let table = if args.graph {
-            graph::render(&target.decode(&answer)?, colours)
-        } else {
-            let services: Services = target.decode(&answer)?;
+        let render = |services: &Services, colours| {
             table::render(&services.services, Width::of(&io::stdout()), colours)
         };
-        Ok::<_, Failure>((answer, table))
-    })?;
-    let printed = if args.remote.json {
-        output.write_all(&answer).and_then(|()| writeln!(output))
-    } else {
-        output.write_all(table.as_bytes())
-    };
-    printed.map(|()| ExitCode::SUCCESS).or_else(output_failed)
+        args.remote.show(Ask::get("/v1/services"), render)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! `skep rollback`, `promote`, `pause`, `resume`, `abort` and `rm`: one order each, about one service.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use http::Method;
@@ -10,8 +9,7 @@ use skep_policy::name::ServiceName;
 use super::api::Done;
 use super::client::Ask;
 use super::remote::Remote;
-use super::{Failure, outcome, output_failed};
-use crate::telemetry::log;
+use super::{Failure, outcome};
 
 /// Arguments of the verbs that need no more than a name.
 #[derive(Debug, clap::Args)]
@@ -119,17 +117,8 @@ fn post(name: &ServiceName, what: &str, body: Option<Value>) -> Ask {
 }
 
 fn order(remote: &Remote, ask: Ask) -> Result<ExitCode, Failure> {
-    let (answer, done) = remote.run(async |target| {
-        let answer = target.send(ask).await?;
-        let done: Done = target.decode(&answer)?;
-        Ok::<_, Failure>((answer, done))
+    remote.show(ask, |done: &Done, colours| {
+        outcome::render(done, None, colours)
     })?;
-    let mut output = io::stdout().lock();
-    let printed = if remote.json {
-        output.write_all(&answer).and_then(|()| writeln!(output))
-    } else {
-        let colours = log::colours(&output);
-        output.write_all(outcome::render(&done, None, colours).as_bytes())
-    };
-    printed.map(|()| ExitCode::SUCCESS).or_else(output_failed)
+    Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::registry::{self, Pulled, Reference, RegistryError};
 use super::style::harmless;
-use super::{Failure, output_failed};
+use super::{Failure, block_on, output_failed, print_json};
 
 /// Arguments of `skep pull`.
 #[derive(Debug, clap::Args)]
@@ -62,9 +62,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let done = pull(args)?;
     let mut output = io::stdout().lock();
     let printed = if args.json {
-        serde_json::to_writer_pretty(&mut output, &done)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(output))
+        print_json(output, &done)
     } else {
         let (reference, component) = (&done.reference, &done.component);
         let file = harmless(&done.file.to_string_lossy());
@@ -77,11 +75,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn pull(args: &Args) -> Result<Done, PullError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(PullError::Runtime)?;
-    let pulled = runtime.block_on(registry::pull(&args.reference))?;
+    let pulled = registry::pull(&args.reference);
+    let pulled = block_on(pulled).map_err(PullError::Runtime)??;
     let file = args
         .output
         .clone()

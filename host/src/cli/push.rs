@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::check::component::{self, BadComponent};
 use super::registry::{self, Reference, ReferenceError, RegistryError, Version};
-use super::{Failure, output_failed};
+use super::{Failure, block_on, output_failed, print_json};
 
 /// What tools that show images call one by.
 const TITLE: &str = "org.opencontainers.image.title";
@@ -62,9 +62,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let done = push(args)?;
     let mut output = io::stdout().lock();
     let printed = if args.json {
-        serde_json::to_writer_pretty(&mut output, &done)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(output))
+        print_json(output, &done)
     } else {
         let Done {
             reference,
@@ -85,12 +83,8 @@ fn push(args: &Args) -> Result<Done, PushError> {
     component::examine_bytes(&bytes).map_err(bad)?;
     let name = args.file.file_name().map(|name| name.to_string_lossy());
     let annotations = BTreeMap::from_iter(name.map(|name| (TITLE.to_owned(), name.into_owned())));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(PushError::Runtime)?;
     let pushed = registry::push(&args.reference, bytes.into(), annotations);
-    let pushed = runtime.block_on(pushed)?;
+    let pushed = block_on(pushed).map_err(PushError::Runtime)??;
     Ok(Done {
         reference: pushed.reference.to_string(),
         digest: pushed.digest.to_string(),

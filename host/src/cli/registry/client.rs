@@ -1,15 +1,11 @@
 //! The registry's protocol (OCI distribution), as far as one image needs it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{HeaderValue, LOCATION};
 use http::{Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use indicatif::ProgressBar;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -17,18 +13,17 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use self::exchange::ANSWER_TIMEOUT;
-use self::upload::Upload;
 use super::credentials::Login;
 use super::error::RegistryError;
 use super::manifest::{Descriptor, MANIFESTS_ACCEPTED};
 use super::progress::hidden;
 use super::reference::{Reference, is_loopback};
 use crate::cli::style::harmless;
+use crate::cli::upload::Upload;
+use crate::https;
 
 mod exchange;
-mod upload;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of manifests, tokens and errors.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 const DETAIL_CHARS_MAX: usize = 300;
@@ -42,7 +37,7 @@ pub(super) enum Access {
 
 /// A repository of a registry, and what is known of how to ask it.
 pub(super) struct Session {
-    client: Client<HttpsConnector<HttpConnector>, Upload>,
+    client: Client<https::Connector, Upload>,
     reference: Reference,
     /// Without a slash at the end.
     origin: Uri,
@@ -80,18 +75,9 @@ impl Session {
     /// # Errors
     /// When the registry's address can't be used.
     pub(super) fn new(reference: &Reference, access: Access) -> Result<Self, RegistryError> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
         let origin = reference.origin();
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: Client::builder(TokioExecutor::new()).build(https::connector()),
             origin: origin.parse().map_err(|_| RegistryError::Elsewhere {
                 registry: reference.host().to_owned(),
                 url: origin,

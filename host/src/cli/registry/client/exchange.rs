@@ -11,13 +11,13 @@ use hyper::body::Incoming;
 use indicatif::ProgressBar;
 use tokio::time::timeout;
 
-use super::upload::Upload;
 use super::{ANSWER_BYTES_MAX, Ask, Session};
 use crate::cli::registry::TIMEOUT;
 use crate::cli::registry::auth::{self, Challenge, Token};
 use crate::cli::registry::credentials::{self, Login};
 use crate::cli::registry::error::RegistryError;
 use crate::cli::registry::progress::hidden;
+use crate::cli::upload::Upload;
 
 /// For an answer's head, and between two parts of its body.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,7 +82,7 @@ impl Session {
         {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let body = Upload::new(ask.body.clone(), ask.bar.clone());
+        let body = Upload::whole(ask.body.clone(), ask.bar.clone());
         let request = request
             .body(body)
             .map_err(|source| self.broken(Box::new(source)))?;
@@ -143,7 +143,7 @@ impl Session {
     }
 
     async fn token(&self, request: Request<String>) -> Result<Token, RegistryError> {
-        let request = request.map(|form| Upload::new(form.into(), hidden()));
+        let request = request.map(|form| Upload::whole(form.into(), hidden()));
         let answer = self.request(request, 0).await?;
         match answer.status() {
             StatusCode::OK => {}
