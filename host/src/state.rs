@@ -27,7 +27,6 @@ pub use self::error::StateError;
 pub(crate) use self::record::now_unix_ms;
 pub use self::record::{
     Audit, Commit, Event, Happening, Kind, Origin, StoredRevision, StoredRollout, StoredService,
-    Unreadable,
 };
 
 use self::database::Database;

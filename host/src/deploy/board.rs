@@ -48,8 +48,6 @@ pub struct Report {
     pub took: Option<Duration>,
     /// Whether it came from the cache.
     pub cached: Option<bool>,
-    /// What kind of component runs.
-    pub kind: Option<&'static str>,
 }
 
 /// Reports by service, or by file where a service's name is not known.
@@ -101,12 +99,10 @@ impl Board {
     pub(super) fn promoted(&self, revision: &Revision, compiled: &Compiled) {
         let service = revision.config.name.as_ref();
         let (number, took, cached) = (revision.number, compiled.took, compiled.cached);
-        let kind = Some(revision.program.describe());
         let report = Report {
             deploying: false,
             took: Some(took),
             cached: Some(cached),
-            kind,
             ..Report::new(State::Ready)
         };
         self.lock().insert(service.to_owned(), report);
@@ -187,7 +183,6 @@ impl Report {
             deploying,
             took: None,
             cached: None,
-            kind: None,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What the database holds, as the rest of the host sees it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -39,12 +38,6 @@ impl StoredService {
             generation: 0,
             files: None,
         }
-    }
-
-    /// The revisions that answer.
-    pub fn live(&self) -> impl Iterator<Item = u64> {
-        let candidate = self.rollout.as_ref().map(|rollout| rollout.candidate);
-        self.current.into_iter().chain(candidate)
     }
 }
 
@@ -306,26 +299,6 @@ pub struct Commit {
     pub services: Vec<(StoredService, usize)>,
     /// What is to be remembered of it.
     pub happenings: Vec<Happening>,
-}
-
-/// A record that this host can't make sense of, and whose service is not resumed.
-#[derive(Debug)]
-pub struct Unreadable {
-    /// The service.
-    pub service: String,
-    /// What is wrong.
-    pub error: super::StateError,
-}
-
-impl Commit {
-    /// The services that change.
-    #[must_use]
-    pub fn names(&self) -> BTreeSet<&ServiceName> {
-        self.services
-            .iter()
-            .map(|(service, _)| &service.name)
-            .collect()
-    }
 }
 
 /// Milliseconds since 1970. A clock that is set back makes two events seem out of order; their ids are not.

@@ -94,7 +94,6 @@ mod tests {
             deploying: false,
             took: None,
             cached: None,
-            kind: None,
         };
         let mut reports: BTreeMap<String, Report> = ["a", "b", "c", "d\n"]
             .map(|name| (name.to_owned(), report(State::Compiling)))

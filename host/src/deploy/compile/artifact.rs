@@ -133,9 +133,6 @@ pub enum ArtifactKind {
 }
 
 impl ArtifactKind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Http02, Self::Http03, Self::Command, Self::Functions];
-
     /// The engine that compiles and runs it.
     #[must_use]
     pub fn engine(self) -> engine::Kind {

@@ -113,12 +113,6 @@ impl CacheDir {
         Ok(cache)
     }
 
-    /// The directory, symlinks resolved.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn sweep(&self, now: SystemTime) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;

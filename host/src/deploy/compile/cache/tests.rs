@@ -34,7 +34,7 @@ fn kept(cache: &CacheDir, image: &[u8]) -> Made {
 }
 
 fn names(cache: &CacheDir) -> Vec<String> {
-    let entries = fs::read_dir(cache.path()).unwrap();
+    let entries = fs::read_dir(&cache.path).unwrap();
     entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect()
@@ -43,16 +43,16 @@ fn names(cache: &CacheDir) -> Vec<String> {
 #[test]
 fn the_directory_is_made_for_its_owner_alone() {
     let (_directory, cache) = cache();
-    assert_eq!(fs::metadata(cache.path()).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(&cache.path).unwrap().mode() & 0o777, 0o700);
 }
 
 #[test]
 fn a_directory_that_others_can_write_is_refused_also_behind_a_symlink() {
     let (directory, cache) = cache();
-    fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o775)).unwrap();
+    fs::set_permissions(&cache.path, fs::Permissions::from_mode(0o775)).unwrap();
     let link = directory.path().join("link");
-    symlink(cache.path(), &link).unwrap();
-    for path in [cache.path(), &link] {
+    symlink(&cache.path, &link).unwrap();
+    for path in [&cache.path, &link] {
         let error = CacheDir::open(path).unwrap_err();
         assert!(
             matches!(
