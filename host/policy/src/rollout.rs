@@ -118,7 +118,6 @@ pub struct Rollout {
     /// Whether the last check of this step that said anything passed.
     has_passed: bool,
     failed_checks: u32,
-    last_check: Option<Verdict>,
     reasons: Vec<String>,
 }
 
@@ -163,7 +162,6 @@ impl Rollout {
             check_at: now,
             has_passed: false,
             failed_checks: 0,
-            last_check: None,
             reasons: Vec::new(),
         };
         rollout.enter(0, now);
@@ -247,18 +245,6 @@ impl Rollout {
     #[must_use]
     pub fn failed_checks(&self) -> u32 {
         self.failed_checks
-    }
-
-    /// How the last check went.
-    #[must_use]
-    pub fn last_check(&self) -> Option<&Verdict> {
-        self.last_check.as_ref()
-    }
-
-    /// Why it was aborted; empty if it was not.
-    #[must_use]
-    pub fn reasons(&self) -> &[String] {
-        &self.reasons
     }
 
     /// From when on is to be in the samples what was seen of the revisions. It moves with every check that could say
@@ -349,10 +335,9 @@ impl Rollout {
         running: &Sample,
     ) -> Option<Vec<String>> {
         let analysis = self.analysis.as_ref().filter(|_| now >= self.check_at)?;
-        let verdict = analysis.judge(candidate, running);
         self.check_at = now.saturating_add(analysis.interval);
         let mut reasons = None;
-        match &verdict {
+        match analysis.judge(candidate, running) {
             Verdict::TooFew => {}
             Verdict::Pass => {
                 self.since = now;
@@ -367,7 +352,6 @@ impl Rollout {
                 }
             }
         }
-        self.last_check = Some(verdict);
         reasons
     }
 

@@ -91,8 +91,7 @@ fn failed_checks_add_up_whatever_passes_in_between() {
     assert_eq!(good(&mut rollout, 30), None);
     assert_eq!(bad(&mut rollout, 40), aborted());
     assert_eq!((rollout.phase(), rollout.weight()), (Phase::Aborted, 0));
-    assert_eq!(rollout.reasons(), ["success rate 50 % is under 99 %"]);
-    assert!(matches!(rollout.last_check(), Some(Verdict::Fail(_))));
+    assert_eq!(rollout.save().reasons, ["success rate 50 % is under 99 %"]);
 }
 
 #[test]
@@ -113,7 +112,6 @@ fn too_few_requests_make_a_step_last_longer_and_add_up() {
         assert_eq!(rollout.next_check(at(now)), Some(at(now + 10)));
     }
     assert_eq!((rollout.failed_checks(), rollout.weight()), (0, 5));
-    assert_eq!(rollout.last_check(), Some(&Verdict::TooFew));
     assert_eq!(good(&mut rollout, 40), Some(Change::Weight(50)));
     assert_eq!(few(&mut rollout, 50), None);
     assert_eq!(rollout.since(), at(40));
@@ -149,7 +147,7 @@ fn however_late_it_is_no_step_is_skipped() {
     assert_eq!(bad(&mut rollout, 500), Some(Change::Weight(50)));
     assert_eq!(bad(&mut rollout, 519), None);
     assert_eq!(bad(&mut rollout, 520), Some(Change::Promote));
-    assert_eq!((rollout.failed_checks(), rollout.last_check()), (0, None));
+    assert_eq!(rollout.failed_checks(), 0);
 }
 
 #[test]
@@ -236,7 +234,7 @@ fn an_aborted_one_says_why_and_stays_so() {
     assert_eq!(rollout.promote(at(1)), None);
     assert_eq!(rollout.promote_fully(), None);
     assert_eq!(good(&mut rollout, 100), None);
-    assert_eq!(rollout.reasons(), reasons);
+    assert_eq!(rollout.save().reasons, reasons);
     assert_eq!((rollout.phase(), rollout.weight()), (Phase::Aborted, 0));
 }
 
@@ -286,7 +284,7 @@ fn after_a_restart_it_is_in_the_same_step_whose_time_begins_anew() {
     rollout.abort("unhealthy");
     let restored = Rollout::restore(canary(), rollout.save(), at(5)).unwrap();
     assert_eq!((restored.phase(), restored.weight()), (Phase::Aborted, 0));
-    assert_eq!(restored.reasons(), ["unhealthy"]);
+    assert_eq!(restored.save().reasons, ["unhealthy"]);
 }
 
 #[test]
