@@ -64,9 +64,9 @@ impl Decider {
         // Nobody else publishes.
         if !core.registry.adopt(plan) {
             tracing::error!(
-                "a snapshot was published by somebody else; what was written down is tried again at the next start"
+                "a snapshot was published by somebody else; what was written down is tried again at once"
             );
-            return Ok(());
+            return Box::pin(self.swap(ready)).await;
         }
         self.changed = true;
         for one in moves {
