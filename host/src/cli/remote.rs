@@ -18,7 +18,7 @@ pub(super) struct Remote {
     /// The host's admin API
     #[arg(long, value_name = "URL", env = "SKEP_ADMIN", default_value = ADMIN_DEFAULT)]
     admin: String,
-    /// The admin API's token; better given in the variable, which other users of the machine can't see
+    /// A token of the admin API; better given in the variable, which other users of the machine can't see
     #[arg(long, env = "SKEP_ADMIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Print JSON

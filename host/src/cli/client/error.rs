@@ -59,7 +59,8 @@ pub enum ClientError {
     },
     /// The token is missing or wrong.
     #[error(
-        "{url} wants a token: set SKEP_ADMIN_TOKEN (or give --token) to one that its skep.toml has"
+        "{url} wants a token: set SKEP_ADMIN_TOKEN (or give --token) to one that its skep.toml knows, \
+         as admin_token or as a [[token]]"
     )]
     Unauthorised {
         /// Who was asked.

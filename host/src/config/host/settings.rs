@@ -217,7 +217,7 @@ fn admin(
     if !has_token && !admin.ip().is_loopback() {
         return Err(error(format!(
             "{admin} can be reached from other machines, so the admin API needs a token: \
-             set admin_token or admin_token_file in skep.toml, or use 127.0.0.1"
+             set admin_token or admin_token_file or add a [[token]] in skep.toml, or use 127.0.0.1"
         )));
     }
     Ok(admin)

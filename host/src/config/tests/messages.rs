@@ -300,7 +300,7 @@ fn the_hosts_settings_are_refused_as_clearly() {
         (
             "\nadmin = '0.0.0.0:8081'",
             "skep.toml:2: admin: 0.0.0.0:8081 can be reached from other machines, so the admin API needs a \
-             token: set admin_token or admin_token_file in skep.toml, or use 127.0.0.1",
+             token: set admin_token or admin_token_file or add a [[token]] in skep.toml, or use 127.0.0.1",
         ),
         (
             "admin_token = 'secret'",
@@ -428,7 +428,7 @@ fn paths_and_flags_that_do_not_go_together_are_refused() {
                 ..Overrides::default()
             },
             "--admin 0.0.0.0:1 can be reached from other machines, so the admin API needs a token: \
-             set admin_token or admin_token_file in skep.toml, or use 127.0.0.1",
+             set admin_token or admin_token_file or add a [[token]] in skep.toml, or use 127.0.0.1",
         ),
         (
             "drop",
