@@ -265,7 +265,14 @@ async fn roles_say_who_may_do_what_and_it_is_kept_who_did() {
     };
     assert_eq!(host.ask(get("/v1/services")).await.status(), 401);
     assert_eq!(host.ask(get("/healthz")).await.status(), 200);
+    // Open is only what looks; and what nobody may do fills no audit log.
+    for path in ["/healthz", "/v1/services/a/rollback"] {
+        let answer = host.tell(path, &Value::Null).await;
+        assert_eq!(answer.status(), 401, "{path}");
+    }
     assert_eq!(ask("nobody", get("/v1/services")).await, 401);
+    let post = Request::post("/healthz").body(empty()).unwrap();
+    assert_eq!(ask("read", post).await, 405);
     assert_eq!(ask("read", get("/v1/services")).await, 200);
     assert_eq!(ask("read", put("a", &[], guest("hello"))).await, 403);
     assert_eq!(ask("deploy", put("a", &[], guest("hello"))).await, 200);

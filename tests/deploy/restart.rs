@@ -105,6 +105,23 @@ async fn files_that_changed_while_the_host_was_down_are_followed() {
 }
 
 #[tokio::test]
+async fn what_an_operator_removed_stays_so_until_its_files_change() {
+    let host = Host::empty().version("a", ONE).start().await;
+    assert_eq!(host.delete("/v1/services/a").await.status(), 200);
+    assert_eq!(host.get("/a").await.status(), 404);
+    let setup = host.kill().await;
+
+    let host = setup.start().await;
+    host.looked("marker").await;
+    assert_eq!(host.get("/a").await.status(), 404);
+    assert!(!host.names().await.contains(&"a".to_owned()));
+    host.deploy_version("a", TWO);
+    host.promoted("a", 2).await;
+    assert_eq!(host.version_of("a").await, TWO);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn old_revisions_are_forgotten_with_their_artifacts() {
     let host = Host::empty()
         .version("a", Version(0))

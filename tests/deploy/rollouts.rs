@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use crate::support::client::streamed;
+use crate::support::operator::put;
 use crate::support::rollouts::{PATIENT, answered_by, assert_share, count, split, with_id};
 use crate::support::verb::skep;
-use crate::support::{Host, probe};
+use crate::support::wait::until;
+use crate::support::{Answer, Host, probe};
 
 const PATH: &str = "/a?lines=1";
 const REQUESTS: usize = 400;
@@ -182,6 +186,74 @@ async fn a_rollout_outlives_its_host() {
         (&2.into(), &2.into())
     );
     assert_eq!(host.told("rollout begun", "a"), 0);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_runs_is_deployed_again_and_its_candidate_goes() {
+    let canary = "[rollout]\nstrategy = \"canary\"\nsteps = [{ weight = 50 }]\n";
+    let why = "what runs was deployed again";
+    let ended = async |host: &Host| {
+        let line = host
+            .log_line("the rollout to be aborted", |line| {
+                line.says("rollout aborted", "a")
+            })
+            .await;
+        assert_eq!(line.field("reasons"), why);
+        host.healed("a").await;
+        assert!(host.rollout("a").await.is_null());
+        let after = split(&mut host.connect().await, PATH, 0..50).await;
+        assert_eq!(count(&after, "a"), 50);
+        assert_eq!(host.service("a").await.revision, Some(1));
+    };
+    // A file is put back as it was.
+    let host = on_trial(canary).await;
+    host.deploy("a", probe("revision_a"));
+    ended(&host).await;
+    host.stop().await;
+
+    // An operator sends what runs.
+    let host = Host::empty().start().await;
+    host.send("a", probe("revision_a"), canary).await;
+    let candidate = host.ask(put("a", &[], probe("revision_b"))).await;
+    let outcome = |answer: &Answer| answer.json()["services"][0]["outcome"].clone();
+    assert_eq!(outcome(&candidate), "rollout_begun");
+    let again = host.ask(put("a", &[], probe("revision_a"))).await;
+    assert_eq!(outcome(&again), "unchanged");
+    ended(&host).await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_any_more_is_not_promoted() {
+    let canary = "[rollout]\nstrategy = \"canary\"\nsteps = [{ weight = 50 }]\n";
+    let host = on_trial(canary).await;
+    // The next candidate wants a path, which another service takes meanwhile.
+    host.put("a.toml", format!("{canary}[[route]]\npath = \"/taken\"\n"));
+    until("the next candidate", async || {
+        (host.rollout("a").await["revision"] == 3).then_some(())
+    })
+    .await;
+    host.put("b.toml", "[[route]]\npath = \"/taken\"\n");
+    host.deploy("b", probe("revision_b"));
+    host.promoted("b", 1).await;
+
+    let answer = host
+        .tell("/v1/services/a/promote", &json!({"full": true}))
+        .await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let standing = &answer.json()["services"][0];
+    assert_eq!(
+        (&standing["outcome"], &standing["revision"]),
+        (&json!("rollout_aborted"), &json!(3))
+    );
+    let service = host.service("a").await;
+    let error = service.error.unwrap();
+    assert!(error.contains("/taken"), "{error}");
+    assert_eq!(service.revision, Some(1));
+    assert!(host.rollout("a").await.is_null());
+    assert_eq!(host.revision_at("/a").await, "a");
+    assert_eq!(host.revision_at("/taken").await, "b");
     host.stop().await;
 }
 

@@ -6,8 +6,10 @@ use std::io::Write;
 use std::path::Path;
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tokio::process::Command;
 
+use crate::support::operator::{digest_of, put};
 use crate::support::setup::{Setup, mounts_work};
 use crate::support::verb::{Said, run};
 use crate::support::version::Version;
@@ -125,6 +127,31 @@ async fn a_disk_that_fills_up_stops_nothing_that_runs() {
 }
 
 #[tokio::test]
+async fn a_rollback_that_can_t_be_written_down_is_answered_so() {
+    if !mounts_work().await {
+        return;
+    }
+    let host = Host::empty().mounting(SMALL).start().await;
+    for wasm in ["hello", "echo"] {
+        assert_eq!(host.send("a", guest(wasm), "").await.status(), 200);
+    }
+    let filler = host.inside(host.state()).join("fill");
+    fill(&filler);
+    let rollback = async || host.tell("/v1/services/a/rollback", &Value::Null).await;
+    // The revision is linked still: what fails is the writing.
+    let refused = rollback().await;
+    assert_eq!(refused.status(), 507, "{}", refused.text());
+    assert!(refused.text().contains("is the disk full"), "{refused:?}");
+    assert_eq!(host.service("a").await.revision, Some(2));
+
+    fs::remove_file(&filler).unwrap();
+    let done = rollback().await;
+    assert_eq!(done.status(), 200, "{}", done.text());
+    assert_eq!(host.service("a").await.revision, Some(1));
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_host_that_starts_on_a_full_disk_serves_what_there_is() {
     if !mounts_work().await {
         return;
@@ -232,6 +259,29 @@ async fn a_lost_artifact_is_its_own_service_s_trouble() {
     let host = setup.start().await;
     assert_eq!(host.version_of("a").await, ONE);
     assert_eq!(host.service("a").await.revision, Some(2));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_does_not_run_keeps_its_configuration_when_its_component_is_sent_again() {
+    let host = Host::empty().start().await;
+    let config = "[[route]]\npath = '/greet'\n";
+    assert_eq!(host.send("a", guest("hello"), config).await.status(), 200);
+    let setup = host.kill().await;
+    let hex = digest_of(guest("hello")).replace("sha256:", "");
+    fs::remove_file(setup.state().join(format!("artifacts/{hex}.wasm"))).unwrap();
+
+    let host = setup.start().await;
+    assert_eq!(host.get("/greet").await.status(), 503);
+    // Meanwhile another service has its path: nothing of it is left but what is written down.
+    assert_eq!(host.send("b", guest("echo"), config).await.status(), 200);
+    let again = host.ask(put("a", &[], guest("hello"))).await;
+    assert_eq!(again.status(), 422, "{}", again.text());
+    assert!(again.text().contains("/greet"), "{}", again.text());
+    assert_eq!(host.delete("/v1/services/b").await.status(), 200);
+    let again = host.ask(put("a", &[], guest("hello"))).await;
+    assert_eq!(again.json()["services"][0]["revision"], 2, "{again:?}");
+    assert_eq!(host.get("/greet").await.status(), 200);
     host.stop().await;
 }
 
