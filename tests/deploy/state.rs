@@ -13,7 +13,7 @@ use crate::support::operator::{digest_of, put};
 use crate::support::setup::{Setup, mounts_work};
 use crate::support::verb::{Said, run};
 use crate::support::version::Version;
-use crate::support::wait::until;
+use crate::support::wait::{until, within};
 use crate::support::{Host, fault, guest};
 
 const ONE: Version = Version(1);
@@ -139,7 +139,7 @@ async fn a_rollback_that_can_t_be_written_down_is_answered_so() {
     fill(&filler);
     let rollback = async || host.tell("/v1/services/a/rollback", &Value::Null).await;
     // The revision is linked still: what fails is the writing.
-    let refused = rollback().await;
+    let refused = within("the answer to the rollback", rollback()).await;
     assert_eq!(refused.status(), 507, "{}", refused.text());
     assert!(refused.text().contains("is the disk full"), "{refused:?}");
     assert_eq!(host.service("a").await.revision, Some(2));
