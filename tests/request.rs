@@ -18,6 +18,7 @@ mod framing;
 mod functions;
 mod head;
 mod health;
+mod held;
 mod hello;
 mod hop_by_hop;
 mod instances;

@@ -54,6 +54,8 @@ struct Summary {
     /// Requests that failed by the guest's or the host's fault.
     faults: u64,
     p99_ms: Option<f64>,
+    /// Linear memory that its instances hold.
+    memory_bytes: u64,
     /// The newer revision that gets a part of the requests, if there is one.
     rollout: Option<Rollout>,
 }
@@ -258,6 +260,7 @@ impl Known<'_> {
             requests: traffic.map_or(0, Traffic::begun),
             faults: traffic.map_or(0, not_by_callers),
             p99_ms: traffic.and_then(|traffic| quantile_ms(traffic, 0.99)),
+            memory_bytes: traffic.map_or(0, Traffic::memory),
             rollout: self.service.and_then(|service| Rollout::of(service)),
         }
     }

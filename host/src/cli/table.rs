@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use skep_policy::size::{GIB, KIB, MIB, TIB};
+
 use super::style::{Tone, harmless, paint};
 
 const GAP: &str = "  ";
@@ -34,6 +36,18 @@ pub(super) fn milliseconds(ms: f64) -> String {
         ms if ms < 10.0 => format!("{ms:.1}ms"),
         ms if ms < 1e3 => format!("{ms:.0}ms"),
         ms => format!("{:.1}s", ms / 1e3),
+    }
+}
+
+/// In the largest binary unit that there is a whole one of.
+pub(super) fn bytes(bytes: u64) -> String {
+    let units = [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)];
+    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => {
+            let tenths = u128::from(bytes) * 10 / u128::from(unit);
+            format!("{}.{}{name}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes}B"),
     }
 }
 
@@ -122,6 +136,12 @@ mod tests {
     fn durations_have_a_fitting_unit() {
         let shown = [0.25, 1.25, 12.5, 999.4, 10_000.0].map(milliseconds);
         assert_eq!(shown, ["250us", "1.2ms", "12ms", "999ms", "10.0s"]);
+    }
+
+    #[test]
+    fn sizes_have_a_fitting_unit() {
+        let shown = [0, 1023, 1536, (17 << 20) - 1, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0B", "1023B", "1.5KiB", "16.9MiB", "16777215.9TiB"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! the wall-clock deadline from outside the store, since a computing guest keeps the store from being polled.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -40,6 +40,7 @@ use crate::host::Core;
 use crate::pool::Claim;
 use crate::registry::{Lease, Revision, Standing};
 use crate::replay::told::Told;
+use crate::telemetry::traffic::Held;
 
 pub use self::probe::probe;
 
@@ -202,6 +203,7 @@ fn start(
         revision,
         instance: instance.clone(),
         meter: meter.clone(),
+        memory: standing.traffic.memory_sum(),
         lane: Handle::current(),
         is_short_of_cpu: AtomicBool::new(false),
         told,
@@ -232,6 +234,8 @@ struct Life {
     revision: Arc<Revision>,
     instance: Arc<Instance>,
     meter: Arc<Meter>,
+    /// Where it is added up what the service's instances hold.
+    memory: Arc<AtomicU64>,
     /// Where its calls run: not where guests go that compute for long.
     lane: Handle,
     /// Whether the newest request has much less CPU time than the service allows itself.
@@ -304,6 +308,7 @@ impl Life {
             &self.core,
             &self.revision,
             &self.meter,
+            Held::in_sum(self.memory.clone()),
             (Some(telephone), self.instance.outgoing.clone()),
             wasi,
         );
@@ -365,6 +370,7 @@ pub(crate) fn store(
     core: &Arc<Core>,
     revision: &Arc<Revision>,
     meter: &Arc<Meter>,
+    held: Held,
     (telephone, requests): (Option<Telephone>, Arc<Semaphore>),
     wasi: &mut WasiCtxBuilder,
 ) -> Store<State> {
@@ -376,7 +382,7 @@ pub(crate) fn store(
     wasi.stderr(LogStream::new(Stream::Stderr, revision.output.clone()));
     let egress = Egress::new(core, revision, telephone, requests);
     let peak = revision.usage.memory_peak.clone();
-    let memory = MemoryLimit::new(config.limits.memory, peak);
+    let memory = MemoryLimit::new(config.limits.memory, peak, held);
     let state = State::new(wasi.build(), egress, memory, meter.clone());
     state::limited_store(core.engines.engine(revision.program.kind()), state)
 }

@@ -188,7 +188,7 @@ fn states(text: &mut Text, reports: &BTreeMap<String, Report>) {
 type Read = fn(&Service) -> f64;
 
 /// Name, help, and where the figure is.
-const GAUGES: [(&str, &str, Read); 8] = [
+const GAUGES: [(&str, &str, Read); 9] = [
     (
         "skep_revision",
         "The number of the running revision; 0 if there is none.",
@@ -227,6 +227,11 @@ const GAUGES: [(&str, &str, Read); 8] = [
         "skep_instance_claims_in_use",
         "Claims on the service's own share of the instance pool that are held.",
         |service| f64::from(service.standing.share.held()),
+    ),
+    (
+        "skep_guest_memory_bytes",
+        "Linear memory that the service's instances hold.",
+        |service| float(service.standing.traffic.memory()),
     ),
     (
         "skep_concurrency_limit",

@@ -30,6 +30,37 @@ pub struct Traffic {
     duration_nanos: AtomicU64,
     bytes: AtomicU64,
     cpu_nanos: Arc<AtomicU64>,
+    memory: Arc<AtomicU64>,
+}
+
+/// Bytes that an instance holds: a part of its service's sum until this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    bytes: u64,
+    sum: Arc<AtomicU64>,
+}
+
+impl Held {
+    pub(crate) fn in_sum(sum: Arc<AtomicU64>) -> Self {
+        Self { bytes: 0, sum }
+    }
+
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.sum.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn take_back(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.sum.fetch_sub(bytes, Relaxed);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.take_back(self.bytes);
+    }
 }
 
 impl Default for Traffic {
@@ -45,6 +76,7 @@ impl Default for Traffic {
             duration_nanos: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             cpu_nanos: Arc::default(),
+            memory: Arc::default(),
         }
     }
 }
@@ -105,6 +137,16 @@ impl Traffic {
     /// CPU time of all instances that have ended.
     pub fn cpu(&self) -> Duration {
         Duration::from_nanos(self.cpu_nanos.load(Relaxed))
+    }
+
+    /// Where the bytes are added up that the service's instances hold.
+    pub(crate) fn memory_sum(&self) -> Arc<AtomicU64> {
+        self.memory.clone()
+    }
+
+    /// Bytes of linear memory that all instances hold now.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Relaxed)
     }
 
     /// Requests that are not over yet, those that wait among them.
@@ -264,6 +306,20 @@ mod tests {
             traffic.duration_quantile(1.0),
             Some(Duration::from_secs(10))
         );
+    }
+
+    #[test]
+    fn what_an_instance_holds_counts_until_it_is_gone() {
+        let traffic = Traffic::default();
+        let [mut one, mut other] = [0; 2].map(|_| Held::in_sum(traffic.memory_sum()));
+        one.add(100);
+        other.add(10);
+        one.take_back(1);
+        assert_eq!(traffic.memory(), 109);
+        drop(one);
+        assert_eq!(traffic.memory(), 10);
+        other.take_back(11);
+        assert_eq!(traffic.memory(), 0, "never more than there is");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(super) struct Counted {
     pub(super) errors: f64,
     /// Of instances that have ended.
     pub(super) cpu_seconds: f64,
+    /// That its instances hold.
+    pub(super) memory_bytes: u64,
     pub(super) in_flight: u64,
     pub(super) queued: u64,
     /// Upper bounds in seconds, and how many requests took no longer; the last has no bound.
@@ -49,6 +51,7 @@ fn add(counted: &mut Counted, family: &str, labels: &str, value: f64) {
             }
         }
         "skep_guest_cpu_seconds_total" => counted.cpu_seconds = value,
+        "skep_guest_memory_bytes" => counted.memory_bytes = whole(value),
         "skep_requests_admitted" => counted.in_flight = whole(value),
         "skep_queue_length" => counted.queued = whole(value),
         "http_server_request_duration_seconds_bucket" => {
@@ -97,6 +100,7 @@ http_server_request_duration_seconds_sum{service=\"a\"} 1.5
 skep_requests_total{service=\"a\",status=\"200\"} 3
 skep_requests_total{service=\"a\",status=\"502\"} 2
 skep_guest_cpu_seconds_total{service=\"a\"} 0.25
+skep_guest_memory_bytes{service=\"a\"} 65536
 skep_service_state{service=\"bad.wasm\",state=\"failed\"} 1
 process_open_fds 12
 rubbish
@@ -106,6 +110,7 @@ rubbish
             requests: 5.0,
             errors: 2.0,
             cpu_seconds: 0.25,
+            memory_bytes: 65536,
             in_flight: 2,
             queued: 1,
             durations: vec![(0.5, 4.0), (f64::INFINITY, 5.0)],

@@ -8,9 +8,9 @@ use super::Sample;
 use super::metrics::Counted;
 use crate::cli::api::{Rollout, words};
 use crate::cli::style::{Tone, harmless};
-use crate::cli::table::{Columns, milliseconds};
+use crate::cli::table::{Columns, bytes, milliseconds};
 
-const HEADINGS: [&str; 9] = [
+const HEADINGS: [&str; 10] = [
     "SERVICE",
     "REVISION",
     "REQ/S",
@@ -18,10 +18,14 @@ const HEADINGS: [&str; 9] = [
     "P50",
     "P99",
     "CPU",
+    "MEMORY",
     "IN-FLIGHT",
     "ROLLOUT",
 ];
-const RIGHT: [bool; HEADINGS.len()] = [false, true, true, true, true, true, true, true, false];
+const RIGHT: [bool; HEADINGS.len()] =
+    [false, true, true, true, true, true, true, true, true, false];
+const ERRORS: usize = 3;
+const ROLLOUT: usize = HEADINGS.len() - 1;
 /// The headings, the line that says what is left out, and the one that the cursor is on.
 const LINES_BESIDE_ROWS: usize = 3;
 
@@ -38,6 +42,8 @@ pub(super) struct Row {
     p99_ms: Option<f64>,
     /// Cores that its guests kept busy; those count whose instances have ended.
     cpu_cores: f64,
+    /// Linear memory that its instances hold.
+    memory_bytes: u64,
     in_flight: u64,
     queued: u64,
     rollout: Option<Rollout>,
@@ -58,6 +64,7 @@ pub(super) fn between(before: &Sample, now: &Sample, interval: Duration) -> Vec<
             p50_ms: quantile_ms(&durations, 0.5),
             p99_ms: quantile_ms(&durations, 0.99),
             cpu_cores: grown(before.cpu_seconds, now_counted.cpu_seconds) / seconds,
+            memory_bytes: now_counted.memory_bytes,
             in_flight: now_counted.in_flight,
             queued: now_counted.queued,
             rollout: now.rollouts.get(name).cloned(),
@@ -124,9 +131,9 @@ pub(super) fn render(rows: &[Row], height: usize, colours: bool) -> String {
     for (row, cells) in shown.iter().zip(&cells) {
         let mut tones = [Tone::Plain; HEADINGS.len()];
         if row.errors_per_second > 0.0 {
-            tones[3] = Tone::Bad;
+            tones[ERRORS] = Tone::Bad;
         }
-        tones[8] = Tone::Underway;
+        tones[ROLLOUT] = Tone::Underway;
         table.push_str(&columns.line(cells, tones, colours));
     }
     if shown.len() < rows.len() {
@@ -156,6 +163,7 @@ fn cells(row: &Row) -> [String; HEADINGS.len()] {
         time(row.p50_ms),
         time(row.p99_ms),
         format!("{:.1}%", row.cpu_cores * 1e2),
+        bytes(row.memory_bytes),
         in_flight,
         row.rollout.as_ref().map_or_else(String::new, rollout),
     ]
@@ -187,6 +195,7 @@ mod tests {
             requests,
             errors,
             cpu_seconds: requests / 1e3,
+            memory_bytes: 17 << 20,
             in_flight: 2,
             queued: 0,
             durations: durations.to_vec(),
@@ -231,10 +240,10 @@ mod tests {
         assert_eq!(
             render(&rows, 80, false),
             "\
-SERVICE  REVISION  REQ/S  ERRORS    P50    P99    CPU  IN-FLIGHT  ROLLOUT
-a               3  100.0    5.0%  1.0ms  9.8ms  10.0%          2  revision 4 5% (1/3) paused
-b               3   10.0    0.0%  500us  990us   1.0%          2
-c               3    0.0       -      -      -   0.0%          2
+SERVICE  REVISION  REQ/S  ERRORS    P50    P99    CPU   MEMORY  IN-FLIGHT  ROLLOUT
+a               3  100.0    5.0%  1.0ms  9.8ms  10.0%  17.0MiB          2  revision 4 5% (1/3) paused
+b               3   10.0    0.0%  500us  990us   1.0%  17.0MiB          2
+c               3    0.0       -      -      -   0.0%  17.0MiB          2
 "
         );
         assert_eq!(render(&rows, 4, false).lines().last(), Some("… and 2 more"));

@@ -12,6 +12,7 @@ use super::{busy_lane, classify, store};
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::registry::Revision;
+use crate::telemetry::traffic::Held;
 
 /// Instantiates the revision once, under the limits of a request, and drops the instance.
 ///
@@ -27,7 +28,8 @@ pub async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Faul
         let (core, meter) = (core.clone(), meter.clone());
         Box::pin(async move {
             let nobody = (None, Arc::new(Semaphore::new(0)));
-            let mut store = store(&core, &revision, &meter, nobody, &mut WasiCtxBuilder::new());
+            let wasi = &mut WasiCtxBuilder::new();
+            let mut store = store(&core, &revision, &meter, Held::default(), nobody, wasi);
             let program = &revision.program.instance;
             let result = program.instantiate_async(&mut store).await.map(drop);
             let result = result.map_err(|error| {

@@ -16,6 +16,7 @@ use crate::capability::functions::Import;
 use crate::fault::Fault;
 use crate::replay::told::Told;
 use crate::request::call::Errand;
+use crate::telemetry::traffic::Held;
 
 /// Host resources (bodies, headers, pollables, streams) that an instance may hold at once.
 const RESOURCES_MAX: usize = 1024;
@@ -218,15 +219,21 @@ pub(crate) struct MemoryLimit {
     used: usize,
     /// The most of any of the revision's instances.
     peak: Arc<AtomicU64>,
+    /// Of linear memories alone.
+    held: Held,
+    /// By how much a memory grows that was just allowed to; Wasmtime may find that it can't.
+    newest: usize,
     refused: AtomicBool,
 }
 
 impl MemoryLimit {
-    pub(super) fn new(limit: u64, peak: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(limit: u64, peak: Arc<AtomicU64>, held: Held) -> Self {
         Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             used: 0,
             peak,
+            held,
+            newest: 0,
             refused: AtomicBool::new(false),
         }
     }
@@ -253,7 +260,19 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current)))
+        let by = desired.saturating_sub(current);
+        let fits = self.grow(by);
+        self.newest = if fits { by } else { 0 };
+        self.held.add(self.newest as u64);
+        Ok(fits)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        // It also fails without having been allowed to.
+        let by = std::mem::take(&mut self.newest);
+        self.used -= by;
+        self.held.take_back(by as u64);
+        Ok(())
     }
 
     fn table_growing(
@@ -276,11 +295,29 @@ mod tests {
 
     #[test]
     fn memories_and_tables_share_one_limit() {
-        let mut limit = MemoryLimit::new(128 << 10, Arc::default());
+        let mut limit = MemoryLimit::new(128 << 10, Arc::default(), Held::default());
         assert!(limit.memory_growing(0, 64 << 10, None).unwrap());
         assert!(limit.table_growing(0, 8 << 10, None).unwrap());
         assert!(!limit.refused.load(Relaxed));
         assert!(!limit.memory_growing(64 << 10, 128 << 10, None).unwrap());
         assert!(limit.refused.load(Relaxed));
+    }
+
+    #[test]
+    fn memory_that_could_not_grow_is_not_held() {
+        let sum = Arc::<AtomicU64>::default();
+        let mut limit = MemoryLimit::new(128 << 10, Arc::default(), Held::in_sum(sum.clone()));
+        let failed = || wasmtime::Error::msg("beyond the maximum");
+        assert!(limit.memory_growing(0, 64 << 10, None).unwrap());
+        assert!(limit.table_growing(0, 10, None).unwrap());
+        assert_eq!(sum.load(Relaxed), 64 << 10);
+        for _ in 0..3 {
+            assert!(limit.memory_growing(64 << 10, 96 << 10, None).unwrap());
+            limit.memory_grow_failed(failed()).unwrap();
+            limit.memory_grow_failed(failed()).unwrap();
+        }
+        assert_eq!(sum.load(Relaxed), 64 << 10);
+        drop(limit);
+        assert_eq!(sum.load(Relaxed), 0);
     }
 }
