@@ -9,5 +9,6 @@ mod ls;
 mod new;
 mod readme;
 mod registry;
+mod rollouts;
 mod up;
 mod watch;
