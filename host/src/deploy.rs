@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_policy::fit::Misfit;
 use skep_policy::name::ServiceName;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use self::arrive::{Batch, Candidate};
 use self::compile::{CompileError, Compiled, Compiler};
@@ -23,6 +25,7 @@ use crate::fault::Fault;
 use crate::host::Core;
 use crate::registry::{Identity, Revision};
 use crate::state::{ArtifactError, Happening, Kind, Origin, StateError};
+use crate::telemetry;
 
 pub mod arrive;
 pub mod board;
@@ -147,6 +150,7 @@ impl Deployer {
         mut orders: mpsc::Receiver<Order>,
         first_scan: watch::Sender<bool>,
     ) -> Result<(), StateError> {
+        let _images = AbortOnDropHandle::new(tokio::spawn(self.clone().collect_images()));
         let (mut decider, mut news) = Decider::new(self).await?;
         decider.resume().await;
         decider.tidy();
@@ -183,6 +187,26 @@ impl Deployer {
             }
             if last_of_start.is_some_and(|turn| !decider.works_on_any_up_to(turn)) {
                 first_scan.send_if_modified(|done| !std::mem::replace(done, true));
+            }
+        }
+    }
+
+    /// Deletes what was compiled of artifacts that are collected.
+    async fn collect_images(self: Arc<Self>) {
+        let mut collected = self.core.state.collected();
+        loop {
+            let gone = match collected.recv().await {
+                Ok(gone) => gone,
+                // What is missed is found at the next start.
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            };
+            if let Err(error) = self.compiler.collect(gone).await {
+                let error = telemetry::chain(&error);
+                tracing::warn!(
+                    error,
+                    "a compiled component that nobody needs could not be deleted"
+                );
             }
         }
     }

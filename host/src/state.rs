@@ -5,7 +5,7 @@
 //! anything.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
@@ -38,11 +38,13 @@ const EVENTS_BEHIND_MAX: usize = 1024;
 /// A host's state folder.
 #[derive(Debug)]
 pub struct State {
+    folder: PathBuf,
     /// The components.
     pub artifacts: Artifacts,
     database: Arc<Mutex<Database>>,
     worker: Worker,
     events: broadcast::Sender<Arc<Event>>,
+    collected: broadcast::Sender<Digest>,
     /// Of the services that are there.
     generations: Mutex<BTreeMap<String, u64>>,
     // Released last.
@@ -65,13 +67,27 @@ impl State {
         let generations = Mutex::new(generations.collect());
         let worker = Worker::start("skep-state").map_err(StateError::Thread)?;
         Ok(Self {
+            folder: path,
             artifacts,
             database: Arc::new(Mutex::new(database)),
             worker,
             generations,
             events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
+            collected: broadcast::Sender::new(EVENTS_BEHIND_MAX),
             _lock: lock,
         })
+    }
+
+    /// The folder, symlinks resolved.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The artifacts that are deleted from now on. Who is too far behind misses some.
+    #[must_use]
+    pub fn collected(&self) -> broadcast::Receiver<Digest> {
+        self.collected.subscribe()
     }
 
     /// Every service that was ever deployed and is not forgotten, with the revisions that are to go on.
@@ -207,8 +223,14 @@ impl State {
     /// When the database can't be read; files that can't be deleted are left for the next time.
     pub async fn collect(&self) -> Result<Vec<Digest>, StateError> {
         let artifacts = self.artifacts.clone();
-        self.with(move |database| Ok(artifacts.collect(&database.digests()?)))
-            .await
+        let gone = self
+            .with(move |database| Ok(artifacts.collect(&database.digests()?)))
+            .await?;
+        for digest in &gone {
+            // Perhaps nobody wants to know.
+            self.collected.send(*digest).ok();
+        }
+        Ok(gone)
     }
 
     async fn with<T: Send + 'static>(

@@ -110,6 +110,12 @@ impl Setup {
         self
     }
 
+    /// A cache in the state folder, where it is if nobody says otherwise.
+    pub(crate) fn own_cache(mut self) -> Self {
+        self.cache = self.state().join("cache");
+        self
+    }
+
     /// No other test's host runs beside it: for tests that measure.
     pub(crate) fn alone(mut self) -> Self {
         self.alone = true;

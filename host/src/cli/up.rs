@@ -196,7 +196,7 @@ async fn known_by_files(state: &state::State) -> Result<Vec<String>, UpError> {
 }
 
 fn compiler(core: &Core) -> Result<Compiler, UpError> {
-    let cache = CacheDir::open(&core.config.cache)?;
+    let cache = CacheDir::open(&core.config.cache)?.in_state(&core.state)?;
     let (settings, engines) = (core.config.compile.clone(), core.engines.clone());
     Compiler::new(cache, settings, engines, Launch::this_program()).map_err(UpError::Threads)
 }

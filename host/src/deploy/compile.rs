@@ -135,6 +135,19 @@ impl Compiler {
         Ok(made.ok_or(Obstacle::Vanished)?)
     }
 
+    /// An artifact is gone: its image goes, too, unless the cache is shared or somebody has it compiled just now.
+    pub(super) async fn collect(&self, gone: Digest) -> Result<(), CompileError> {
+        let flight = self.flights.of(gone);
+        let Ok(_alone) = flight.try_lock() else {
+            return Ok(());
+        };
+        let cache = Arc::clone(&self.cache);
+        let collected = self.on_worker(move || cache.collect(|artifact| *artifact != gone));
+        Ok(collected
+            .await?
+            .map_err(|source| Obstacle::Cache { source })?)
+    }
+
     /// Has the child compile the artifact into the cache.
     async fn make(&self, artifact: &Artifact) -> Result<(), CompileError> {
         let path = artifact.path.clone();

@@ -2,8 +2,10 @@
 //!
 //! `ARTIFACT-ENGINE.json` says which image an artifact has; `IMAGE.cwasm` is the image, named by its own
 //! digest. Files appear by rename, after their bytes are synced, and are never written in place: hosts may
-//! share a cache, and kill -9 at any point leaves nothing that is taken for an image and isn't.
+//! share a cache, and kill -9 at any point leaves nothing that is taken for an image and isn't. What nobody needs is only
+//! deleted in a cache that is one host's own.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -18,6 +20,7 @@ use super::child::{IMAGE_MODE, Made};
 use super::refused::Reasons;
 use crate::directory::{self, DirectoryError};
 use crate::engine;
+use crate::state::State;
 
 const FILE_ACCESS_BY_OTHERS: u32 = 0o077;
 const INDEX_BYTES_MAX: u64 = 64 << 10;
@@ -26,6 +29,8 @@ const INDEX_FORMAT: &str = "2";
 const FINGERPRINT_HEX: usize = 16;
 const KINDS: [engine::Kind; 2] = [engine::Kind::Sync, engine::Kind::Concurrent];
 const TEMP_PREFIX: &str = ".tmp-";
+const INDEX_SUFFIX: &str = ".json";
+const IMAGE_SUFFIX: &str = ".cwasm";
 
 /// A temporary file that is older was left by a host that was killed: one lives for seconds.
 const TEMP_AGE_MAX: Duration = Duration::from_mins(10);
@@ -59,6 +64,8 @@ pub struct CacheDir {
     temporaries: AtomicU64,
     /// Of the engines, in the order of `KINDS`.
     fingerprints: [String; 2],
+    /// Nobody else's images lie there.
+    is_own: bool,
 }
 
 /// An image whose owner, permissions and bytes have been checked.
@@ -103,6 +110,7 @@ impl CacheDir {
             path,
             temporaries: AtomicU64::new(0),
             fingerprints: [fingerprint(KINDS[0])?, fingerprint(KINDS[1])?],
+            is_own: false,
         };
         cache
             .sweep(SystemTime::now())
@@ -111,6 +119,21 @@ impl CacheDir {
                 source,
             })?;
         Ok(cache)
+    }
+
+    /// The same, if it lies in the host's own state folder: images go with their artifacts from now on, and those that can
+    /// never be loaded again are deleted, since their artifacts are gone or other engines made them.
+    ///
+    /// # Errors
+    /// When it can't be listed.
+    pub fn in_state(mut self, state: &State) -> Result<Self, CacheError> {
+        self.is_own = self.path.starts_with(state.folder());
+        self.collect(|artifact| state.artifacts.has(artifact))
+            .map_err(|source| CacheError::Unreadable {
+                path: self.path.clone(),
+                source,
+            })?;
+        Ok(self)
     }
 
     fn sweep(&self, now: SystemTime) -> io::Result<()> {
@@ -161,11 +184,7 @@ impl CacheDir {
     }
 
     fn verify(&self, artifact: &Digest, kind: engine::Kind, index: &Path) -> io::Result<Verified> {
-        let mut text = String::new();
-        open_own(index)?
-            .take(INDEX_BYTES_MAX)
-            .read_to_string(&mut text)?;
-        let made: Made = serde_json::from_str(&text)?;
+        let made = read_index(index)?;
         if made.artifact != *artifact || made.kind.engine() != kind {
             return Err(io::Error::other("the index is about another artifact"));
         }
@@ -201,6 +220,34 @@ impl CacheDir {
         File::open(&self.path)?.sync_all()
     }
 
+    /// Deletes the images of artifacts that are not wanted, of other engines, and those that no artifact has. Not to be
+    /// called while an image is being kept.
+    pub(super) fn collect(&self, is_wanted: impl Fn(&Digest) -> bool) -> io::Result<()> {
+        if !self.is_own {
+            return Ok(());
+        }
+        let (mut named, mut images) = (BTreeSet::new(), Vec::new());
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            let name = name.to_str().unwrap_or_default();
+            let path = self.path.join(name);
+            if let Some((artifact, fingerprint)) = index_name(name) {
+                let is_loaded = self.fingerprints.iter().any(|own| own == fingerprint);
+                match read_index(&path) {
+                    Ok(made) if is_loaded && is_wanted(&artifact) => drop(named.insert(made.image)),
+                    _ => drop(fs::remove_file(&path)),
+                }
+            } else if let Some(image) = name.strip_suffix(IMAGE_SUFFIX).and_then(digest) {
+                images.push(image);
+            }
+        }
+        for image in images.iter().filter(|image| !named.contains(image)) {
+            fs::remove_file(self.image_path(image)).ok();
+            tracing::debug!(%image, "a compiled component that nobody needs was deleted");
+        }
+        Ok(())
+    }
+
     /// Forgets an image that the engine refuses although its bytes are right.
     pub(super) fn forget(&self, made: &Made) {
         fs::remove_file(self.index_path(&made.artifact, made.kind.engine())).ok();
@@ -214,12 +261,30 @@ impl CacheDir {
             engine::Kind::Concurrent => concurrent,
         };
         self.path
-            .join(format!("{}-{fingerprint}.json", artifact.hex()))
+            .join(format!("{}-{fingerprint}{INDEX_SUFFIX}", artifact.hex()))
     }
 
     fn image_path(&self, image: &Digest) -> PathBuf {
-        self.path.join(format!("{}.cwasm", image.hex()))
+        self.path.join(format!("{}{IMAGE_SUFFIX}", image.hex()))
     }
+}
+
+/// The artifact and the fingerprint in an index's name.
+fn index_name(name: &str) -> Option<(Digest, &str)> {
+    let (artifact, fingerprint) = name.strip_suffix(INDEX_SUFFIX)?.split_once('-')?;
+    (fingerprint.len() == FINGERPRINT_HEX).then_some((digest(artifact)?, fingerprint))
+}
+
+fn digest(hex: &str) -> Option<Digest> {
+    format!("sha256:{hex}").parse().ok()
+}
+
+fn read_index(index: &Path) -> io::Result<Made> {
+    let mut text = String::new();
+    open_own(index)?
+        .take(INDEX_BYTES_MAX)
+        .read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
 }
 
 /// Of the engine and of the index: a part of a file's name, whatever the engine's own is written like.

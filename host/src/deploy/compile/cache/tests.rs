@@ -14,8 +14,12 @@ fn cache() -> (tempfile::TempDir, CacheDir) {
 }
 
 fn kept(cache: &CacheDir, image: &[u8]) -> Made {
+    kept_of(cache, b"artifact", image)
+}
+
+fn kept_of(cache: &CacheDir, artifact: &[u8], image: &[u8]) -> Made {
     let made = Made {
-        artifact: Digest::of(b"artifact"),
+        artifact: Digest::of(artifact),
         kind: ArtifactKind::Http02,
         contracts: Contracts::default(),
         image: Digest::of(image),
@@ -164,4 +168,65 @@ fn old_temporaries_are_swept_and_young_ones_are_not() {
     cache.sweep(SystemTime::now() + 2 * TEMP_AGE_MAX).unwrap();
     assert!(!temporary.path().exists());
     assert!(cache.find(&made.artifact).is_some());
+}
+
+/// The image's files of two artifacts, and an image that has become the same for a third.
+fn several(cache: &CacheDir) -> [Made; 3] {
+    [("a", "one"), ("b", "two"), ("c", "two")]
+        .map(|(artifact, image)| kept_of(cache, artifact.as_bytes(), image.as_bytes()))
+}
+
+#[test]
+fn images_go_with_the_last_artifact_that_has_them() {
+    let (_directory, mut cache) = cache();
+    cache.is_own = true;
+    let [a, b, c] = several(&cache);
+    cache.collect(|artifact| *artifact != b.artifact).unwrap();
+    assert!(cache.find(&b.artifact).is_none());
+    assert!(cache.find(&a.artifact).is_some() && cache.find(&c.artifact).is_some());
+    cache.collect(|artifact| *artifact == a.artifact).unwrap();
+    assert!(cache.find(&a.artifact).is_some());
+    assert_eq!(names(&cache).len(), 2, "an index and its image");
+}
+
+#[test]
+fn what_other_engines_made_is_deleted_and_what_is_none_of_ours_is_not() {
+    let (_directory, mut cache) = cache();
+    cache.is_own = true;
+    let [a, ..] = several(&cache);
+    let other = format!("{}-{}.json", a.artifact.hex(), "0".repeat(FINGERPRINT_HEX));
+    fs::rename(
+        cache.index_path(&a.artifact, engine::Kind::Sync),
+        cache.path().join(other),
+    )
+    .unwrap();
+    for name in ["notes.json", "a-b.json", "a.cwasm", ".tmp-1"] {
+        fs::write(cache.path().join(name), "").unwrap();
+    }
+    let before = names(&cache).len();
+    cache.collect(|_| true).unwrap();
+    assert!(!cache.image_path(&a.image).exists());
+    assert_eq!(names(&cache).len(), before - 2, "its index and its image");
+}
+
+#[test]
+fn a_cache_that_others_share_is_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State::open(&directory.path().join("state")).unwrap();
+    for (path, is_own) in [
+        ("cache", false),
+        ("state-2/cache", false),
+        ("state/cache", true),
+    ] {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        several(&CacheDir::open(&path).unwrap());
+        let cache = CacheDir::open(&path).unwrap().in_state(&state).unwrap();
+        assert_eq!(names(&cache).is_empty(), is_own, "{}", path.display());
+    }
+    // One that is elsewhere in truth is others' as well.
+    let link = directory.path().join("state/link");
+    symlink(directory.path().join("cache"), &link).unwrap();
+    let cache = CacheDir::open(&link).unwrap().in_state(&state).unwrap();
+    assert!(!names(&cache).is_empty());
 }
