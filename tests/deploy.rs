@@ -26,3 +26,4 @@ mod state;
 mod sticky;
 mod swaps;
 mod trust;
+mod trust_oci;

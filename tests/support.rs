@@ -17,6 +17,7 @@ pub(crate) mod rogue;
 pub(crate) mod rollouts;
 pub(crate) mod service;
 pub(crate) mod setup;
+pub(crate) mod signer;
 pub(crate) mod sources;
 mod turn;
 pub(crate) mod verb;

@@ -28,6 +28,7 @@ mod moment;
 mod outcome;
 mod registry;
 mod remote;
+mod small_file;
 mod style;
 mod table;
 mod upload;

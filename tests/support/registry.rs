@@ -114,24 +114,52 @@ impl Registry {
     pub(crate) async fn store(&self, repository: &str, config: &str, layer: &str, bytes: u64) {
         let (described, data) = (&b"{}"[..], &b"data"[..]);
         for blob in [described, data] {
-            let uploads = format!("/v2/{repository}/blobs/uploads/");
-            let answer = self
-                .send(Method::POST, &uploads, "application/octet-stream", "")
-                .await;
-            let place: http::Uri = answer.header(LOCATION.as_str()).unwrap().parse().unwrap();
-            let place = place.path_and_query().unwrap();
-            let place = format!("{place}&digest={}", digest(blob));
-            let answer = self
-                .send(Method::PUT, &place, "application/octet-stream", blob)
-                .await;
-            assert_eq!(answer.status(), 201, "{answer:?}");
+            self.upload(repository, blob).await;
         }
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST,
             "config": {"mediaType": config, "digest": digest(described), "size": described.len()},
             "layers": [{"mediaType": layer, "digest": digest(data), "size": bytes}],
         });
-        let path = format!("/v2/{repository}/manifests/latest");
+        self.tag(repository, "latest", &manifest).await;
+    }
+
+    /// Puts beside an image what `cosign sign` does: payloads and their signatures.
+    pub(crate) async fn cosign(&self, repository: &str, image: &str, signed: &[(&String, String)]) {
+        let mut layers = Vec::new();
+        for (payload, signature) in signed {
+            self.upload(repository, payload.as_bytes()).await;
+            layers.push(json!({
+                "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
+                "digest": digest(payload.as_bytes()), "size": payload.len(),
+                "annotations": {"dev.cosignproject.cosign/signature": signature},
+            }));
+        }
+        self.upload(repository, b"{}").await;
+        let config = "application/vnd.oci.image.config.v1+json";
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST,
+            "config": {"mediaType": config, "digest": digest(b"{}"), "size": 2},
+            "layers": layers,
+        });
+        let tag = format!("{}.sig", image.replace(':', "-"));
+        self.tag(repository, &tag, &manifest).await;
+    }
+
+    async fn upload(&self, repository: &str, blob: &[u8]) {
+        let uploads = format!("/v2/{repository}/blobs/uploads/");
+        let kind = "application/octet-stream";
+        let answer = self.send(Method::POST, &uploads, kind, "").await;
+        let place: http::Uri = answer.header(LOCATION.as_str()).unwrap().parse().unwrap();
+        let place = place.path_and_query().unwrap();
+        let place = format!("{place}&digest={}", digest(blob));
+        let blob = Bytes::copy_from_slice(blob);
+        let answer = self.send(Method::PUT, &place, kind, blob).await;
+        assert_eq!(answer.status(), 201, "{answer:?}");
+    }
+
+    async fn tag(&self, repository: &str, tag: &str, manifest: &Value) {
+        let path = format!("/v2/{repository}/manifests/{tag}");
         let answer = self
             .send(Method::PUT, &path, MANIFEST, manifest.to_string())
             .await;

@@ -54,7 +54,7 @@ pub struct Args {
     /// Only if the service has this generation; 0: if there is no such service
     #[arg(long, value_name = "N", conflicts_with_all = ["bundle", "atomic"])]
     if_generation: Option<u64>,
-    /// The component's signature, as bytes or in base64
+    /// The component's signature, as bytes or in base64 [default: the registry's, of a component from there]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "atomic"])]
     signature: Option<PathBuf>,
     #[command(flatten)]
@@ -179,7 +179,7 @@ async fn one(
         .as_deref()
         .map(source::signature)
         .transpose()?;
-    let component = place.read().await?;
+    let component = place.read(signature).await?;
     let mut form = Form::new(&component.digest.to_string());
     // First what is small: the host can refuse it before it has the rest.
     if let Some(config) = &config {
@@ -189,7 +189,7 @@ async fn one(
     if args.force {
         form.text("force", "true");
     }
-    if let Some(signature) = &signature {
+    if let Some(signature) = &component.signature {
         form.text("signature", signature);
     }
     form.file("artifact", component.bytes);
@@ -235,7 +235,12 @@ async fn several(
     {
         let config = config.as_deref().map(source::config).transpose()?;
         let signature = signature.as_deref().map(source::signature).transpose()?;
-        let Component { bytes, digest, .. } = component.read().await?;
+        let Component {
+            bytes,
+            digest,
+            signature,
+            ..
+        } = component.read(signature).await?;
         let digest = digest.to_string();
         // A drop-in without a manifest has the defaults; of a bundle's service nothing is said, so that it keeps what it has.
         let config = config.or_else(|| args.atomic.is_some().then(String::new));

@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::check::component::{self, BadComponent};
-use super::registry::{self, Reference, ReferenceError, RegistryError, Version};
-use super::{Failure, block_on, output_failed, print_json};
+use super::registry::{
+    self, Reference, ReferenceError, RegistryError, SIGNATURE_ANNOTATION, Version,
+};
+use super::{Failure, block_on, output_failed, print_json, small_file};
 
 /// What tools that show images call one by.
 const TITLE: &str = "org.opencontainers.image.title";
@@ -22,6 +24,9 @@ pub struct Args {
     /// Where: HOST/REPOSITORY:TAG, with the login that `docker login` left
     #[arg(value_parser = with_tag)]
     reference: Reference,
+    /// The component's signature, as bytes or in base64, to be stored with it
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -37,6 +42,14 @@ pub enum PushError {
         file: PathBuf,
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The signature's file.
+    #[error("{}: can't be read: check the path and its permissions", file.display())]
+    Signature {
+        /// As given.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The registry does not take it.
     #[error(transparent)]
@@ -82,7 +95,15 @@ fn push(args: &Args) -> Result<Done, PushError> {
     let bytes = component::read(&args.file).map_err(bad)?;
     component::examine_bytes(&bytes).map_err(bad)?;
     let name = args.file.file_name().map(|name| name.to_string_lossy());
-    let annotations = BTreeMap::from_iter(name.map(|name| (TITLE.to_owned(), name.into_owned())));
+    let mut annotations =
+        BTreeMap::from_iter(name.map(|name| (TITLE.to_owned(), name.into_owned())));
+    if let Some(file) = &args.signature {
+        let signature = small_file::signature(file).map_err(|source| PushError::Signature {
+            file: file.clone(),
+            source,
+        })?;
+        annotations.insert(SIGNATURE_ANNOTATION.to_owned(), signature);
+    }
     let pushed = registry::push(&args.reference, bytes.into(), annotations);
     let pushed = block_on(pushed).map_err(PushError::Runtime)??;
     Ok(Done {

@@ -20,9 +20,11 @@ mod error;
 mod manifest;
 mod progress;
 mod reference;
+mod vouched;
 
 pub(super) use self::error::RegistryError;
 pub(super) use self::reference::{Reference, ReferenceError, Version};
+pub(super) use self::vouched::ANNOTATION as SIGNATURE_ANNOTATION;
 
 /// For all that one pull or push takes.
 const TIMEOUT: Duration = Duration::from_mins(10);
@@ -38,6 +40,8 @@ pub(super) struct Pulled {
     pub(super) digest: Digest,
     /// Where it was found, by the manifest's digest: the same for as long as it is there.
     pub(super) reference: Reference,
+    /// The manifest, as it is stored.
+    manifest: Bytes,
     /// The manifest's annotations; a signature that was made with the manifest is one of them.
     pub(super) annotations: BTreeMap<String, String>,
 }
@@ -59,7 +63,27 @@ pub(super) struct Pushed {
 /// # Errors
 /// [`RegistryError`] says why there is none, or none that can be used.
 pub(super) async fn pull(reference: &Reference) -> Result<Pulled, RegistryError> {
-    within(reference, fetch(reference)).await
+    let fetched = async {
+        let mut session = Session::new(reference, Access::Pull)?;
+        fetch(&mut session, reference).await
+    };
+    within(reference, fetched).await
+}
+
+/// The same, with what vouches for the component, if there is anything.
+///
+/// # Errors
+/// As [`pull`].
+pub(super) async fn pull_vouched(
+    reference: &Reference,
+) -> Result<(Pulled, Option<String>), RegistryError> {
+    let fetched = async {
+        let mut session = Session::new(reference, Access::Pull)?;
+        let pulled = fetch(&mut session, reference).await?;
+        let signature = vouched::by(&mut session, &pulled, reference).await?;
+        Ok((pulled, signature))
+    };
+    within(reference, fetched).await
 }
 
 /// Stores a component or core module at `reference`, which names a tag, with `annotations` in its manifest. Shows
@@ -84,8 +108,7 @@ async fn within<T>(
         .unwrap_or_else(|_| Err(RegistryError::timeout(reference.host(), TIMEOUT)))
 }
 
-async fn fetch(reference: &Reference) -> Result<Pulled, RegistryError> {
-    let mut session = Session::new(reference, Access::Pull)?;
+async fn fetch(session: &mut Session, reference: &Reference) -> Result<Pulled, RegistryError> {
     let written = session.manifest(&reference.version().to_string()).await?;
     let digest = Digest::of(&written);
     if let Version::Digest(expected) = reference.version()
@@ -113,6 +136,7 @@ async fn fetch(reference: &Reference) -> Result<Pulled, RegistryError> {
         component: found,
         digest,
         reference: reference.at(digest),
+        manifest: written,
         annotations: manifest.annotations,
     })
 }

@@ -1,10 +1,15 @@
-//! Whose components are taken: public keys, and signatures as `cosign sign-blob` makes them.
+//! Whose components are taken: public keys, and signatures as `cosign sign-blob` makes them of components and `cosign sign`
+//! of images.
 
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm};
+
+pub use self::image::{Evidence, WASM_LAYERS};
+
+mod image;
 
 /// What comes before the key in a SubjectPublicKeyInfo (RFC 5480, RFC 8410): of an ECDSA key on P-256, whose point is not
 /// compressed, and of an Ed25519 key. There is one way to write either.
@@ -19,8 +24,8 @@ const ED25519_PREFIX: &[u8] = &[
 const ED25519_KEY_BYTES: usize = 32;
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 const END: &str = "-----END PUBLIC KEY-----";
-/// Characters of a signature.
-pub const SIGNATURE_CHARS_MAX: usize = 1024;
+/// Characters of a signature, or of what vouches for an image.
+pub const SIGNATURE_CHARS_MAX: usize = 64 << 10;
 
 /// The keys that components must be signed with, one of them each; none if components need no signature.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,6 +63,14 @@ pub enum Distrust {
     /// It is by nobody of these.
     #[error("its signature is by none of the [trust] keys, or of another component")]
     Unknown,
+    /// What is signed names another manifest.
+    #[error("one of the [trust] keys signed another image, not the one that it comes from")]
+    AnotherImage,
+    /// The image that is signed has other layers.
+    #[error(
+        "one of the [trust] keys signed the image, but the image is not this component and nothing else"
+    )]
+    AnotherComponent,
 }
 
 impl Trust {
@@ -88,18 +101,30 @@ impl Trust {
         Ok(())
     }
 
-    /// Whether one of the keys signed these bytes; `signature` is in base64.
+    /// Whether one of the keys signed this component, or an image of it; `signature` is in base64, or [`Evidence`].
     ///
     /// # Errors
     /// Why they are not trusted.
-    pub fn check(&self, bytes: &[u8], signature: Option<&str>) -> Result<(), Distrust> {
+    pub fn check(&self, component: &[u8], signature: Option<&str>) -> Result<(), Distrust> {
         if self.is_blind() {
             return Ok(());
         }
-        let signature = signature.ok_or(Distrust::Unsigned)?;
-        let signature = STANDARD
-            .decode(signature.trim())
-            .map_err(|_| Distrust::Unknown)?;
+        let signature = signature.ok_or(Distrust::Unsigned)?.trim();
+        if signature.len() > SIGNATURE_CHARS_MAX {
+            return Err(Distrust::Unknown);
+        }
+        match Evidence::read(signature) {
+            Some(evidence) => evidence?.check(component, |payload, by| self.signed(payload, by)),
+            None if self.signed(component, signature) => Ok(()),
+            None => Err(Distrust::Unknown),
+        }
+    }
+
+    /// Whether one of the keys made this signature of these bytes.
+    fn signed(&self, bytes: &[u8], signature: &str) -> bool {
+        let Ok(signature) = STANDARD.decode(signature) else {
+            return false;
+        };
         let signed = |key: &Key| {
             let algorithm: &dyn VerificationAlgorithm = match key.kind {
                 Kind::P256 => &ECDSA_P256_SHA256_ASN1,
@@ -109,11 +134,7 @@ impl Trust {
                 .verify(bytes, &signature)
                 .is_ok()
         };
-        if self.0.iter().any(signed) {
-            Ok(())
-        } else {
-            Err(Distrust::Unknown)
-        }
+        self.0.iter().any(signed)
     }
 }
 
@@ -162,6 +183,7 @@ mod tests {
             (b"component", &by_edwards),
             (b"component", ""),
             (b"component", "?"),
+            (b"component", &" {}".repeat(SIGNATURE_CHARS_MAX)),
         ] {
             assert_eq!(trust.check(bytes, Some(signature)), Err(Distrust::Unknown));
         }

@@ -112,7 +112,8 @@ pub struct Candidate {
     pub config: ServiceConfig,
     /// Its component, as it was when it was looked at.
     pub artifact: Artifact,
-    /// Who vouches for the component: a signature in base64, if there is one and the host looks at it.
+    /// Who vouches for the component: what [`crate::config::trust::Trust::check`] takes, if there is any and the host looks
+    /// at it.
     pub signature: Option<String>,
 }
 

@@ -1,24 +1,20 @@
 //! What is sent: a component from a file or a registry, its manifest as the API takes it, its signature.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::DeployError;
 use crate::cli::check::component;
 use crate::cli::registry::{self, Reference, ReferenceError};
+use crate::cli::small_file;
 use crate::deploy::compile::Digest;
 
 /// What stands before a reference, so that it is not taken for a file.
 const OCI: &str = "oci:";
-/// A larger file is no manifest and no signature.
-const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// Keys of a manifest that say where the service comes from. The API is told that in other ways, and takes none of them.
 const KEYS_OF_FILES: [&str; 3] = ["name", "component", "build"];
 
@@ -37,6 +33,8 @@ pub(super) struct Component {
     pub(super) digest: Digest,
     /// Where it comes from, for people: the file, or the reference by the manifest's digest.
     pub(super) source: String,
+    /// Who vouches for it: what was given, or else what the registry has.
+    pub(super) signature: Option<String>,
 }
 
 impl FromStr for Place {
@@ -67,8 +65,8 @@ impl Place {
         }
     }
 
-    /// Reads or fetches it. What it is, is for the host to say.
-    pub(super) async fn read(&self) -> Result<Component, DeployError> {
+    /// Reads or fetches it, and who vouches for it unless that is given. What they are is for the host to say.
+    pub(super) async fn read(&self, given: Option<String>) -> Result<Component, DeployError> {
         match self {
             Self::File(file) => {
                 let bytes = component::read(file);
@@ -80,14 +78,19 @@ impl Place {
                     digest: Digest::of(&bytes),
                     bytes,
                     source: file.display().to_string(),
+                    signature: given,
                 })
             }
             Self::Registry(reference) => {
-                let pulled = registry::pull(reference).await?;
+                let (pulled, signature) = match given {
+                    Some(_) => (registry::pull(reference).await?, given),
+                    None => registry::pull_vouched(reference).await?,
+                };
                 Ok(Component {
                     bytes: pulled.bytes,
                     digest: pulled.component,
                     source: format!("{OCI}{}", pulled.reference),
+                    signature,
                 })
             }
         }
@@ -118,34 +121,19 @@ fn without_keys_of_files(text: &str) -> Result<String, toml::de::Error> {
 
 /// A signature in base64, whether the file has it so or as bytes.
 pub(super) fn signature(file: &Path) -> Result<String, DeployError> {
-    let bytes = read(file)?;
-    let text = std::str::from_utf8(&bytes).map(str::trim);
-    let encoded = text.is_ok_and(|text| !text.is_empty() && BASE64_STANDARD.decode(text).is_ok());
-    match text {
-        Ok(text) if encoded => Ok(text.to_owned()),
-        _ => Ok(BASE64_STANDARD.encode(bytes)),
-    }
+    small_file::signature(file).map_err(|source| unreadable(file, source))
 }
 
 /// A small file, whole.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>, DeployError> {
-    let failed = |source| DeployError::Read {
+    small_file::read(file).map_err(|source| unreadable(file, source))
+}
+
+fn unreadable(file: &Path, source: io::Error) -> DeployError {
+    DeployError::Read {
         file: file.to_owned(),
         source,
-    };
-    // Opening a pipe would wait for a writer.
-    if !std::fs::metadata(file).map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("not a regular file")));
     }
-    let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|file| file.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(failed)?;
-    if bytes.len() as u64 > TEXT_BYTES_MAX {
-        let what = format!("larger than {TEXT_BYTES_MAX} bytes");
-        return Err(failed(io::Error::other(what)));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -176,17 +164,5 @@ mod tests {
         let text = "# mine\n[limits]\ncpu = \"1s\"\n";
         assert_eq!(without_keys_of_files(text).unwrap(), text);
         assert!(without_keys_of_files("[limits").is_err());
-    }
-
-    #[test]
-    fn signatures_are_sent_in_base64_however_they_are_stored() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.sig");
-        for stored in [&b"\xff\x00sig"[..], b"/wBzaWc=\n"] {
-            std::fs::write(&file, stored).unwrap();
-            assert_eq!(signature(&file).unwrap(), "/wBzaWc=");
-        }
-        let error = signature(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("can't be read"), "{error}");
     }
 }

@@ -11,6 +11,7 @@ use wasmparser::{BinaryReaderError, ComponentExternName, Encoding, Parser, Paylo
 use super::error::RegistryError;
 use super::reference::Reference;
 use crate::cli::style::harmless;
+use crate::config::trust::WASM_LAYERS;
 use crate::deploy::compile::Digest;
 
 pub(super) const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -19,12 +20,10 @@ pub(super) const MANIFESTS_ACCEPTED: &str = "application/vnd.oci.image.manifest.
      application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
 const CONFIG_MEDIA_TYPE: &str = "application/vnd.wasm.config.v0+json";
-const LAYER_MEDIA_TYPE: &str = "application/wasm";
-/// Layers of tools from before the common layout. What they hold is the same.
-const LAYER_MEDIA_TYPES_OLD: [&str; 2] = [
-    "application/vnd.wasm.content.layer.v1+wasm",
-    "application/vnd.module.wasm.content.layer.v1+wasm",
-];
+/// Of what `cosign sign` signs.
+const PAYLOAD_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// The annotation of a payload's layer that is its signature, in base64.
+const PAYLOAD_SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const CONTAINER_CONFIGS: [&str; 2] = [
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
@@ -57,6 +56,8 @@ pub(super) struct Descriptor {
     pub(super) digest: Digest,
     /// In bytes.
     pub(super) size: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
 }
 
 /// What CNCF's layout says of a component.
@@ -126,6 +127,14 @@ impl Manifest {
         }
     }
 
+    /// Of an image that `cosign sign` made: what was signed, and the signatures in base64.
+    pub(super) fn signatures(&self) -> impl DoubleEndedIterator<Item = (&Descriptor, &str)> {
+        let layers = self.layers.iter();
+        let payloads = layers.filter(|layer| layer.media_type == PAYLOAD_MEDIA_TYPE);
+        payloads
+            .filter_map(|layer| Some((layer, layer.annotations.get(PAYLOAD_SIGNATURE)?.as_str())))
+    }
+
     /// What kind of image it is, with its article.
     fn what(&self) -> String {
         if self.manifests.is_some() {
@@ -156,7 +165,7 @@ impl Manifest {
 
 impl Descriptor {
     pub(super) fn of_component(bytes: &[u8]) -> Self {
-        Self::of(LAYER_MEDIA_TYPE, bytes)
+        Self::of(WASM_LAYERS[0], bytes)
     }
 
     pub(super) fn of_config(bytes: &[u8]) -> Self {
@@ -168,12 +177,13 @@ impl Descriptor {
             media_type: media_type.to_owned(),
             digest: Digest::of(bytes),
             size: bytes.len() as u64,
+            annotations: BTreeMap::new(),
         }
     }
 
     fn is_wasm(&self) -> bool {
         let kind = self.media_type.as_str();
-        kind == LAYER_MEDIA_TYPE || LAYER_MEDIA_TYPES_OLD.contains(&kind)
+        WASM_LAYERS.contains(&kind)
     }
 }
 
@@ -257,7 +267,7 @@ mod tests {
     #[test]
     fn layouts_of_old_and_new_tools_are_taken() {
         for (config, layer) in [
-            (CONFIG_MEDIA_TYPE, LAYER_MEDIA_TYPE),
+            (CONFIG_MEDIA_TYPE, WASM_LAYERS[0]),
             (
                 "application/vnd.wasm.config.v1+json",
                 "application/vnd.wasm.content.layer.v1+wasm",
@@ -285,7 +295,7 @@ mod tests {
                 "an image with the config a\\u{1b}b (no layers)".into(),
             ),
             (
-                manifest(CONFIG_MEDIA_TYPE, &[LAYER_MEDIA_TYPE, LAYER_MEDIA_TYPE]),
+                manifest(CONFIG_MEDIA_TYPE, &[WASM_LAYERS[0], WASM_LAYERS[0]]),
                 "an image of 2 layers".into(),
             ),
         ] {
