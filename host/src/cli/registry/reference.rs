@@ -87,6 +87,14 @@ impl Reference {
         }
     }
 
+    /// Where `cosign sign` puts the signatures of the same repository's image with this manifest.
+    pub(super) fn signatures_of(&self, image: Digest) -> Self {
+        Self {
+            version: Version::Tag(format!("sha256-{}.sig", image.hex())),
+            ..self.clone()
+        }
+    }
+
     /// Where the registry is asked; without a slash at the end. Only this machine's are asked without TLS.
     pub(super) fn origin(&self) -> String {
         let host = match self.host.as_str() {

@@ -25,13 +25,13 @@ pub(super) async fn by(
     if let Some(signature) = pulled.annotations.get(ANNOTATION) {
         return Ok(Some(signature.clone()));
     }
-    let tag = format!("sha256-{}.sig", pulled.digest.hex());
-    let written = match session.manifest(&tag).await {
+    let beside = reference.signatures_of(pulled.digest);
+    let written = match session.manifest(&beside.version().to_string()).await {
         Ok(written) => written,
         Err(RegistryError::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let signatures = Manifest::read(&written, reference)?;
+    let signatures = Manifest::read(&written, &beside)?;
     let mut evidence = Evidence::of(&pulled.manifest);
     for (payload, signature) in signatures.signatures().rev().take(SIGNATURES_MAX) {
         if payload.size > PAYLOAD_BYTES_MAX {
@@ -40,7 +40,7 @@ pub(super) async fn by(
         let bytes = session.blob(payload, &hidden()).await?;
         let found = Digest::of(&bytes);
         if found != payload.digest {
-            return Err(RegistryError::corrupt(reference, payload.digest, found));
+            return Err(RegistryError::corrupt(&beside, payload.digest, found));
         }
         evidence.add(&bytes, signature);
     }
