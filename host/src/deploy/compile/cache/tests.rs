@@ -197,11 +197,11 @@ fn what_other_engines_made_is_deleted_and_what_is_none_of_ours_is_not() {
     let other = format!("{}-{}.json", a.artifact.hex(), "0".repeat(FINGERPRINT_HEX));
     fs::rename(
         cache.index_path(&a.artifact, engine::Kind::Sync),
-        cache.path().join(other),
+        cache.path.join(other),
     )
     .unwrap();
     for name in ["notes.json", "a-b.json", "a.cwasm", ".tmp-1"] {
-        fs::write(cache.path().join(name), "").unwrap();
+        fs::write(cache.path.join(name), "").unwrap();
     }
     let before = names(&cache).len();
     cache.collect(|_| true).unwrap();
