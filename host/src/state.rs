@@ -121,7 +121,16 @@ impl State {
         self.with(move |database| database.kept(&service)).await
     }
 
-    /// The same with their artifacts.
+    /// Those of them that have been the running one.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn ran(&self, service: &str) -> Result<Vec<u64>, StateError> {
+        let service = service.to_owned();
+        self.with(move |database| database.ran(&service)).await
+    }
+
+    /// All that are kept, with their artifacts.
     ///
     /// # Errors
     /// When the database can't be read.

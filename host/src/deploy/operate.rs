@@ -225,9 +225,10 @@ impl Decider {
                 number,
                 kept,
             }),
-            // A rollback of a rollback goes further back, not forth again.
+            // A rollback of a rollback goes further back, not forth again, and none goes to a candidate that was given up.
             None => {
-                let older = kept.iter().copied().find(|number| *number < current);
+                let ran = self.ledger.state.ran(name.as_str()).await?;
+                let older = ran.into_iter().find(|number| *number < current);
                 older.ok_or_else(|| OrderError::NothingOlder(name.clone()))
             }
         }

@@ -150,6 +150,13 @@ impl Database {
         self.rows(sql, [service], |row| row.get(0))
     }
 
+    /// Those of the kept revisions that have been a service's running one.
+    pub(super) fn ran(&self, service: &str) -> Result<Vec<u64>, StateError> {
+        let sql =
+            "SELECT number FROM revisions WHERE service = ? AND has_run = 1 ORDER BY number DESC";
+        self.rows(sql, [service], |row| row.get(0))
+    }
+
     pub(super) fn revisions(&self, service: &str) -> Result<Vec<(u64, Digest)>, StateError> {
         let sql = "SELECT number, digest FROM revisions WHERE service = ? ORDER BY number DESC";
         self.rows(sql, [service], |row| Ok((row.get(0)?, parsed(row, 1)?)))
@@ -269,8 +276,9 @@ fn write(transaction: &Transaction<'_>, commit: Commit) -> rusqlite::Result<Vec<
         let config = serde_json::to_string(&revision.config)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         let sql =
-            "INSERT OR REPLACE INTO revisions (service, number, digest, config, actor, source)
-                   VALUES (?, ?, ?, ?, ?, ?)";
+            "INSERT INTO revisions (service, number, digest, config, actor, source) VALUES (?, ?, ?, ?, ?, ?)
+                   ON CONFLICT DO UPDATE SET digest = excluded.digest, config = excluded.config,
+                   actor = excluded.actor, source = excluded.source";
         let Origin { actor, source } = &revision.origin;
         let digest = revision.digest.to_string();
         let values = params![
@@ -328,6 +336,9 @@ fn put(transaction: &Transaction<'_>, service: &StoredService) -> rusqlite::Resu
         service.generation,
         service.files.map(|files| files.to_string())
     ];
+    transaction.prepare_cached(sql)?.execute(values)?;
+    let sql = "UPDATE revisions SET has_run = 1 WHERE service = ? AND number = ?";
+    let values = params![service.name.as_str(), service.current];
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
 

@@ -14,6 +14,7 @@ CREATE TABLE revisions (
     config TEXT NOT NULL,
     actor TEXT NOT NULL,
     source TEXT NOT NULL,
+    has_run INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (service, number)
 ) STRICT;
 CREATE TABLE events (

@@ -96,6 +96,7 @@ async fn what_is_committed_is_there_when_the_folder_is_opened_again() {
     let state = State::open(&path).unwrap();
     assert_eq!(state.services().await.unwrap(), [row]);
     assert_eq!(state.kept("a").await.unwrap(), [4, 3]);
+    assert_eq!(state.ran("a").await.unwrap(), [3], "the other is on trial");
     for number in [3, 4] {
         let found = state.revision("a", number).await.unwrap();
         assert_eq!(found, Some(revision("a", number)));
