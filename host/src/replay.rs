@@ -30,12 +30,18 @@ pub(crate) mod told;
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 /// Bytes that all services together keep.
 const BYTES_MAX: usize = 256 << 20;
+/// Bytes that wait for all candidates together.
+const MIRRORED_BYTES_MAX: usize = 64 << 20;
 
 /// What the host keeps of all services' recordings and replays.
 #[derive(Debug)]
 pub struct Replays {
     memory: Arc<Budget>,
     turns: Semaphore,
+    /// Turns that mirrors may have at a time, so that deployments always have some.
+    of_mirrors: Semaphore,
+    /// What recordings on their way to candidates may take.
+    mirrored: Arc<Budget>,
     stock: Arc<Stock>,
     claims: Arc<Permits>,
     reports: Mutex<BTreeMap<ServiceName, Arc<Report>>>,
@@ -50,6 +56,8 @@ impl Default for Replays {
         Self {
             memory: Budget::new(BYTES_MAX),
             turns: Semaphore::new(REPLAYS_MAX as usize),
+            of_mirrors: Semaphore::new(REPLAYS_MAX as usize / 2),
+            mirrored: Budget::new(MIRRORED_BYTES_MAX),
             stock,
             claims,
             reports: Mutex::default(),
@@ -89,6 +97,11 @@ impl Replays {
     /// The right to have one instance, outside every service's share of the pool.
     pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
+    }
+
+    /// As [`Replays::turn`], for what is mirrored: to be held besides.
+    pub(crate) async fn turn_of_mirror(&self) -> Option<SemaphorePermit<'_>> {
+        self.of_mirrors.acquire().await.ok()
     }
 
     /// What a service has that answers one recorded request and nothing else.

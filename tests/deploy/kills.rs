@@ -84,6 +84,8 @@ struct World {
     stands: BTreeMap<&'static str, Stand>,
     /// What every revision is that has ever been seen.
     known: BTreeMap<(&'static str, u64), String>,
+    /// Those of them that have been the running one.
+    ran: BTreeSet<(&'static str, u64)>,
     kills: u32,
     acknowledged: u32,
     in_doubt: u32,
@@ -102,6 +104,7 @@ async fn whatever_was_acknowledged_survives_kills_at_any_moment() {
             draws: Draws(seed + u64::from(world)),
             stands: BTreeMap::new(),
             known: BTreeMap::new(),
+            ran: BTreeSet::new(),
             kills: 0,
             acknowledged: 0,
             in_doubt: 0,
@@ -283,6 +286,8 @@ impl World {
             let before = self.stands.get(name).cloned().unwrap_or_default();
             let after = host.stand(name).await;
             self.is_allowed(name, &before, &after, done.get(name));
+            self.ran
+                .extend(after.running.iter().map(|(number, _)| (name, *number)));
             for (revision, digest) in &after.kept {
                 self.is_known(name, *revision, digest);
             }
@@ -301,14 +306,23 @@ impl World {
     }
 
     /// What was acknowledged is so; what was not is so or as before.
-    fn is_allowed(&mut self, name: &str, before: &Stand, after: &Stand, done: Option<&Done>) {
+    fn is_allowed(
+        &mut self,
+        name: &'static str,
+        before: &Stand,
+        after: &Stand,
+        done: Option<&Done>,
+    ) {
         let digests = |stand: &Stand| {
             let digest =
                 |one: &Option<(u64, String)>| one.as_ref().map(|(_, digest)| digest.clone());
             (digest(&stand.running), digest(&stand.candidate))
         };
         let story = format!("{name} was {before:?}, then {done:?}, and is {after:?}");
-        let result = done.and_then(|done| done.act.result(before));
+        let result = done.and_then(|done| {
+            let has_run = |number| self.ran.contains(&(name, number));
+            done.act.result(before, has_run)
+        });
         let acknowledged = done.and_then(|done| done.said.as_ref());
         match acknowledged {
             Some((200, said)) => {
@@ -357,7 +371,11 @@ impl Done {
 
 impl Act {
     /// The digests of what answers and of what is rolled out afterwards; None if there is nothing to be done.
-    fn result(self, before: &Stand) -> Option<(Option<String>, Option<String>)> {
+    fn result(
+        self,
+        before: &Stand,
+        has_run: impl Fn(u64) -> bool,
+    ) -> Option<(Option<String>, Option<String>)> {
         let running = before.running.clone();
         let candidate = before.candidate.clone().map(|(_, digest)| digest);
         match self {
@@ -371,9 +389,8 @@ impl Act {
             Self::Pause => None,
             Self::Rollback => {
                 let current = running?.0;
-                let trial = before.candidate.as_ref().map(|(number, _)| *number);
                 let mut older = before.kept.range(..current).rev();
-                let older = older.find(|(number, _)| Some(**number) != trial);
+                let older = older.find(|(number, _)| has_run(**number));
                 older.map(|(_, digest)| (Some(digest.clone()), None))
             }
             Self::Remove | Self::FileGone => Some((None, None)),

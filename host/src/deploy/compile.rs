@@ -48,7 +48,7 @@ pub struct Compiler {
     launch: Launch,
     permits: Semaphore,
     flights: Flights,
-    loaded: Loaded,
+    loaded: Arc<Loaded>,
     worker: Worker,
 }
 
@@ -107,7 +107,7 @@ impl Compiler {
             engines,
             launch,
             flights: Flights::default(),
-            loaded: Loaded::default(),
+            loaded: Arc::default(),
             worker: Worker::start("skep-load")?,
         })
     }
@@ -182,28 +182,27 @@ impl Compiler {
             cached,
             took: began.elapsed(),
         };
-        if let Some(found) = self.loaded.get(&digest) {
-            return Ok(Some(ready(found)));
-        }
+        let all = Arc::clone(&self.loaded);
         let cache = Arc::clone(&self.cache);
         let engines = Arc::clone(&self.engines);
+        // One after the other: whoever comes second finds what the first has loaded.
         let load = move || {
+            if let Some(found) = all.get(&digest) {
+                return Some(Ok(found));
+            }
             let image = cache.find(&digest)?;
             let (kind, contracts) = (image.made.kind, image.made.contracts.clone());
             let loaded = load::component(engines.engine(kind.engine()), &image);
-            Some(
-                loaded
-                    .map(|component| (kind, contracts, component))
-                    .inspect_err(|_| cache.forget(&image.made)),
-            )
+            let known = loaded.map(|component| (kind, contracts, Arc::new(component)));
+            match &known {
+                Ok(known) => all.put(digest, known),
+                Err(_) => cache.forget(&image.made),
+            }
+            Some(known)
         };
         match self.on_worker(load).await? {
             None => Ok(None),
-            Some(Ok((kind, contracts, component))) => {
-                let made = (kind, contracts, Arc::new(component));
-                self.loaded.put(digest, &made);
-                Ok(Some(ready(made)))
-            }
+            Some(Ok(known)) => Ok(Some(ready(known))),
             Some(Err(error)) if cached => {
                 tracing::warn!(%digest, %error, "a compiled component in the cache is of no use; compiling it again");
                 Ok(None)

@@ -10,6 +10,7 @@ use http::StatusCode;
 use skep_policy::replay::Names;
 
 use super::replay::apart;
+use crate::fault::{Blame, Fault};
 use crate::host::Core;
 use crate::registry::Revision;
 use crate::replay::kept::Recording;
@@ -47,8 +48,8 @@ pub(super) fn before(
         true => Poll::Ready(None),
         false => coming.poll_recv(cx),
     });
-    // Not joined: it ends with the mirror.
-    drop(tokio::spawn(async move {
+    // Not joined: it ends with the mirror. Nobody waits for it, so it is behind all who somebody waits for.
+    drop(core.busy_lane.spawn(async move {
         let all = next.for_each_concurrent(AT_ONCE, |recording| behind.answer(recording));
         all.await;
     }));
@@ -59,13 +60,19 @@ impl Behind {
     async fn answer(&self, recording: Recording) {
         let (candidate, tally) = (&self.candidate, &self.tally);
         let recording = Arc::new(recording);
+        let turn = self.core.replays.turn_of_mirror().await;
         let outcome = ask(&self.core, candidate, &recording).await;
+        drop(turn);
         let Some(running) = self.running() else {
             return;
         };
-        candidate.usage.include(&outcome.aside.usage);
+        let is_hosts = |fault: &Fault| fault.cause.blame() == Blame::Host;
+        if outcome.answer.as_ref().is_err_and(is_hosts) {
+            return;
+        }
         // What comes of being denied what it asks for would not come of its own requests.
         if outcome.strays.is_empty() {
+            candidate.usage.include(&outcome.aside.usage);
             let (status, cause) = match &outcome.answer {
                 Ok(answer) => (StatusCode::from_u16(answer.status).ok(), None),
                 Err(fault) => (Some(fault.cause.status()), Some(fault.cause)),
@@ -75,13 +82,17 @@ impl Behind {
         }
         let names = apart(candidate, &running);
         let found = difference(&recording, &recording.answer, outcome, &names);
-        let redacted = Names::redacted(&running.config.record.redact);
-        let found = match recording.has_secrets(redacted) {
+        let mut redacted = [&running, candidate].into_iter();
+        let has_secrets = redacted
+            .any(|revision| recording.has_secrets(Names::redacted(&revision.config.record.redact)));
+        let found = match has_secrets {
             true => found.map(Differs::concealed),
             false => found,
         };
-        tally.mirrored(found.is_some());
-        if found.is_some() && !self.differed.swap(true, Relaxed) {
+        let differs = found.is_some();
+        self.core.replays.add(candidate, &running, found);
+        tally.mirrored(differs);
+        if differs && !self.differed.swap(true, Relaxed) {
             let (service, revision) = (candidate.config.name.as_str(), candidate.number);
             tracing::warn!(
                 service,
@@ -89,7 +100,6 @@ impl Behind {
                 "a mirrored request was answered otherwise; see `skep diff {service}`"
             );
         }
-        self.core.replays.add(candidate, &running, found);
     }
 
     /// The revision that runs beside the candidate; None if that is on trial no more.

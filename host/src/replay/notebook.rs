@@ -149,7 +149,10 @@ impl Notebook {
         request.headers = parts.headers.clone();
         let bytes = BYTES_MIN + cost(&request.headers) + parts.uri.path().len();
         let notes = Notes {
-            charge: replays.memory.charge(),
+            charge: match readers.ring {
+                Some(_) => replays.memory.charge(),
+                None => replays.mirrored.charge(),
+            },
             request,
             body: BytesMut::new(),
             is_body_whole: false,
@@ -352,6 +355,9 @@ impl Notebook {
         }
         if !is_paid || !write(notes) {
             *lock = None;
+            if let Some(mirror) = &self.readers.mirror {
+                mirror.show(None);
+            }
         }
     }
 

@@ -92,6 +92,7 @@ impl Differs {
         if let Some(body) = &mut self.body {
             (body.running, body.candidate) = (redacted(), redacted());
         }
+        self.fault = self.fault.map(|_| redacted());
         self
     }
 }

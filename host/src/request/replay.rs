@@ -24,6 +24,8 @@ use crate::replay::told::Told;
 
 /// Bytes of an answer beyond those of the recorded one.
 const MORE_BYTES_MAX: u64 = 1 << 20;
+/// How long the body of an answer may take beyond what its head may.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// For how long an instance that has answered, or failed to, may take to be gone.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -37,7 +39,9 @@ pub(crate) async fn ask(
     let script = Script::of(recording);
     let aside = Arc::new(aside(revision));
     let began = Instant::now();
-    let answer = answer(core, &aside, &script).await;
+    let most = aside.config.limits.timeout + BODY_TIME_MAX;
+    let answer = timeout(most, answer(core, &aside, &script)).await;
+    let answer = answer.unwrap_or_else(|_| Err(Cause::BodyStalled.into()));
     let took = began.elapsed();
     // Its claims are given back by then.
     if timeout(END_TIMEOUT, aside.gone()).await.is_err() {

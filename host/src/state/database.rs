@@ -25,7 +25,7 @@ const NEW_JOURNAL: &str = ".tmp-skep.db-journal";
 /// "Skep": says whose database it is.
 const APPLICATION_ID: i32 = 0x536b_6570;
 /// The tables' format.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 const EVENTS_MAX: u32 = 10_000;
 const EVENTS_OF_SERVICE_MAX: u32 = 500;
 const AUDIT_MAX: u32 = 10_000;
@@ -51,15 +51,16 @@ impl Database {
         let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .map_err(|error| unusable(&path, error))?;
         let database = Self { path, connection };
-        database.check()?;
+        let found = database.check()?;
         database
             .prepare()
+            .and_then(|()| database.bring_up_from(found))
             .map_err(|error| unusable(&database.path, error))?;
         Ok(database)
     }
 
-    /// Whether it is ours and whole.
-    fn check(&self) -> Result<(), StateError> {
+    /// Whether it is ours and whole; its format.
+    fn check(&self) -> Result<i32, StateError> {
         let fail = |error| unusable(&self.path, error);
         let pragma = |name: &str| -> Result<i32, StateError> {
             self.connection
@@ -83,9 +84,21 @@ impl Database {
             .pragma_query_value(None, "quick_check", |row| row.get(0))
             .map_err(fail)?;
         match verdict.as_str() {
-            "ok" => Ok(()),
+            "ok" => Ok(found),
             detail => Err(damaged(&self.path, detail)),
         }
+    }
+
+    /// What an older host left, as this one has it. Of what format 1 kept, all may have been running.
+    fn bring_up_from(&self, found: i32) -> rusqlite::Result<()> {
+        if found >= FORMAT {
+            return Ok(());
+        }
+        let steps = format!(
+            "BEGIN; ALTER TABLE revisions ADD COLUMN has_run INTEGER NOT NULL DEFAULT 0;
+             UPDATE revisions SET has_run = 1; PRAGMA user_version = {FORMAT}; COMMIT;"
+        );
+        self.connection.execute_batch(&steps)
     }
 
     fn prepare(&self) -> rusqlite::Result<()> {
@@ -350,7 +363,7 @@ fn prune(
 ) -> rusqlite::Result<()> {
     let sql = "DELETE FROM revisions WHERE service = ?1 AND number NOT IN (
                    SELECT number FROM revisions WHERE service = ?1
-                   AND number IS NOT ?2 AND number IS NOT ?3 ORDER BY number DESC LIMIT ?4
+                   AND number IS NOT ?2 AND number IS NOT ?3 ORDER BY has_run DESC, number DESC LIMIT ?4
                ) AND number IS NOT ?2 AND number IS NOT ?3";
     let candidate = service.rollout.as_ref().map(|rollout| rollout.candidate);
     let kept = i64::try_from(kept).unwrap_or(i64::MAX);

@@ -157,10 +157,17 @@ fn running_figure(metric: Metric, candidate: &Sample, running: &Sample) -> Optio
 
 impl Analysis {
     /// What the two samples, taken over the same time, say about the candidate. With too few requests of its own it does
-    /// neither pass nor fail, except by its faults; with too few of the running revision nothing is compared.
+    /// neither pass nor fail, except by its faults and by mirrored requests, if there were enough of these; with too few of the running revision nothing is compared.
     #[must_use]
     pub fn judge(&self, candidate: &Sample, running: &Sample) -> Verdict {
-        let limits = self.limits();
+        let (of_mirror, limits): (Vec<_>, Vec<_>) = self
+            .limits()
+            .into_iter()
+            .partition(|limit| limit.metric == Metric::DifferenceRate);
+        let differing = of_mirror
+            .iter()
+            .filter(|_| candidate.mirrored >= self.minimum_samples)
+            .flat_map(|limit| limit.failures(candidate, None));
         let has_enough = candidate.requests >= self.minimum_samples;
         let failures: Vec<Failure> = if has_enough {
             let running = (running.requests >= self.minimum_samples.max(1)).then_some(running);
@@ -180,6 +187,7 @@ impl Analysis {
                 .flat_map(|limit| limit.failures(candidate, None))
                 .collect()
         };
+        let failures: Vec<Failure> = failures.into_iter().chain(differing).collect();
         match (failures.is_empty(), has_enough) {
             (false, _) => Verdict::Fail(failures),
             (true, true) => Verdict::Pass,

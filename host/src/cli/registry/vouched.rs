@@ -12,7 +12,7 @@ use crate::deploy::compile::Digest;
 /// The annotation with the component's signature, in base64.
 pub(in crate::cli) const ANNOTATION: &str = "skep.component.signature";
 /// Signatures that are looked at, the newest.
-const SIGNATURES_MAX: usize = 16;
+const SIGNATURES_MAX: usize = 8;
 /// A larger payload is none.
 const PAYLOAD_BYTES_MAX: u64 = 4 << 10;
 

@@ -50,14 +50,9 @@ pub(super) fn resolve(raw: RawRecord, scope: &Scope<'_>) -> Result<Record, Confi
             return Err(scope.error(&[key], format!("must be between 1 and {max}")));
         }
     }
-    for (key, is_given) in [
-        ("every", raw.every.is_some()),
-        ("redact", raw.redact.is_some()),
-    ] {
-        if is_given && raw.requests.is_none() {
-            let what = "is of no use without requests: add `requests = 200`, or leave it out";
-            return Err(scope.error(&[key], what));
-        }
+    if raw.every.is_some() && raw.requests.is_none() {
+        let what = "is of no use without requests: add `requests = 200`, or leave it out";
+        return Err(scope.error(&["every"], what));
     }
     Ok(Record {
         requests: raw.requests.unwrap_or(0),

@@ -148,6 +148,13 @@ async fn a_component_that_is_in_use_is_not_loaded_again() {
     let first = bench.compile(&bytes).await.unwrap();
     let second = bench.compile(&bytes).await.unwrap();
     assert!(Arc::ptr_eq(&first.component, &second.component));
+    // Nor by two who begin at once.
+    let of_other = component(&[], &[HANDLER_02]);
+    bench.compile(&of_other).await.unwrap();
+    let artifact = bench.artifact(&of_other);
+    let both = [&artifact, &artifact].map(|artifact| bench.compiler.compile(artifact));
+    let both = futures::future::try_join_all(both).await.unwrap();
+    assert!(Arc::ptr_eq(&both[0].component, &both[1].component));
     assert!(!first.cached && second.cached);
     let image = second.component.image_range();
     // Pages that others use stay.

@@ -363,3 +363,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn mirrored_requests_are_judged_by_their_own_number() {
+    let analysis = with(Threshold {
+        max: Some(Thousandths::whole(5)),
+        ..Threshold::new(Metric::DifferenceRate)
+    });
+    let seen = |requests, mirrored| Sample {
+        mirrored,
+        differing: mirrored,
+        ..sample(requests, 0, 1)
+    };
+    let running = sample(100, 0, 1);
+    assert!(wrong(&analysis, &seen(100, 9), &running).is_empty());
+    let said = ["difference rate 100 % is over 5 %"];
+    for requests in [0, 100] {
+        assert_eq!(wrong(&analysis, &seen(requests, 10), &running), said);
+    }
+    assert_eq!(analysis.judge(&seen(9, 9), &running), Verdict::TooFew);
+}
