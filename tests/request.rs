@@ -31,4 +31,8 @@ mod routing;
 mod shop;
 mod slow_client;
 mod sockets;
+mod tls;
+mod tls_clients;
+mod tls_hostile;
+mod tls_reload;
 mod tolerance;

@@ -19,6 +19,7 @@ pub(crate) mod service;
 pub(crate) mod setup;
 pub(crate) mod signer;
 pub(crate) mod sources;
+pub(crate) mod tls;
 mod turn;
 pub(crate) mod verb;
 pub(crate) mod version;

@@ -11,6 +11,7 @@ mod allowed;
 mod document;
 mod error;
 mod raw;
+pub mod tls;
 mod token;
 pub mod trust;
 mod units;

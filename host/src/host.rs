@@ -14,14 +14,16 @@ use tokio_util::task::TaskTracker;
 use crate::capability::egress::Outside;
 use crate::capability::output::Lines;
 use crate::config::HostConfig;
+use crate::config::tls::Redirect;
 use crate::deploy::board::Board;
 use crate::engine::{Engines, PROBES_MAX};
 use crate::registry::Registry;
 use crate::replay::Replays;
-use crate::request::accept::{Acceptor, Lane};
+use crate::request::accept::{Acceptor, Lane, Speech};
 use crate::request::{health, overload};
 use crate::state::State;
 use crate::telemetry::traffic::HostTraffic;
+use crate::tls::Tls;
 
 /// How far behind all other threads the busy lane's are scheduled.
 const BUSY_NICE: i32 = 10;
@@ -147,23 +149,28 @@ pub struct Gateway {
     tracker: TaskTracker,
     /// Where it listens, in the order of the settings.
     pub addresses: Vec<SocketAddr>,
+    /// Where it listens for TLS, likewise.
+    pub tls_addresses: Vec<SocketAddr>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Gateway {
     /// Binds every address and starts to accept.
     ///
     /// # Errors
-    /// When an address can't be bound or a thread can't be started.
+    /// When an address can't be bound, a certificate can't be used or a thread can't be started.
     pub async fn open(core: Arc<Core>, lanes: usize) -> anyhow::Result<Self> {
-        let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
-        for address in &core.config.listen {
-            let listener = TcpListener::bind(address).await.with_context(|| {
-                format!("can't listen on {address}; choose another with --listen")
-            })?;
-            addresses.push(listener.local_addr()?);
-            listeners.push(listener);
-        }
+        let config = &core.config;
+        let (plain, addresses) = bind(&config.listen, "--listen").await?;
+        let settings = config.tls.as_ref();
+        let tls_listen = settings.map_or(&[][..], |tls| &tls.listen);
+        let (secure, tls_addresses) = bind(tls_listen, "--tls-listen").await?;
+        let tls = settings.map(|tls| Tls::open(tls, core.traffic.handshakes.clone()));
+        let tls = tls.transpose()?.map(Arc::new);
+        let redirect = settings.and_then(|tls| match tls.redirect? {
+            Redirect::Listener => tls_addresses.first().map(SocketAddr::port),
+            Redirect::Port(port) => Some(port.get()),
+        });
         let lanes = (0..lanes)
             .map(start_lane)
             .collect::<std::io::Result<Arc<[Lane]>>>()?;
@@ -177,9 +184,13 @@ impl Gateway {
             draining: core.draining.clone(),
             tracker: tracker.clone(),
         });
-        for listener in listeners {
+        let plain = plain
+            .into_iter()
+            .map(|listener| (listener, Speech::Plain { redirect }));
+        let over_tls = tls.iter().map(|tls| Speech::Tls(tls.clone())).cycle();
+        for (listener, speech) in plain.chain(secure.into_iter().zip(over_tls)) {
             // Not joined: it ends when the host drains.
-            drop(tokio::spawn(acceptor.clone().run(listener)));
+            drop(tokio::spawn(acceptor.clone().run(listener, speech)));
         }
         for lane in acceptor.lanes.iter() {
             // Not joined: it ends with the process.
@@ -193,7 +204,16 @@ impl Gateway {
             core,
             tracker,
             addresses,
+            tls_addresses,
+            tls,
         })
+    }
+
+    /// Looks now whether certificates have changed.
+    pub fn look_at_certificates(&self) {
+        if let Some(tls) = &self.tls {
+            tls.look();
+        }
     }
 
     /// Stops accepting and waits until every connection is done, for at most the drain time. True when all were.
@@ -209,6 +229,22 @@ impl Gateway {
     pub fn connections(&self) -> usize {
         self.tracker.len()
     }
+}
+
+/// Listeners, and where they turned out to listen.
+async fn bind(
+    addresses: &[SocketAddr],
+    flag: &str,
+) -> anyhow::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let mut bound = (Vec::new(), Vec::new());
+    for address in addresses {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("can't listen on {address}; choose another with {flag}"))?;
+        bound.1.push(listener.local_addr()?);
+        bound.0.push(listener);
+    }
+    Ok(bound)
 }
 
 /// Starts a thread with a runtime of its own, which ends with the process.

@@ -17,4 +17,5 @@ pub mod replay;
 pub mod request;
 pub mod state;
 pub mod telemetry;
+mod tls;
 pub mod worker;

@@ -33,6 +33,7 @@ pub(crate) mod journey;
 mod lease;
 pub(crate) mod overload;
 mod pins;
+mod redirect;
 pub(crate) mod replay;
 pub mod run;
 mod send;

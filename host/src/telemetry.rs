@@ -1,6 +1,7 @@
 //! What operators see: counters, metrics and the log.
 
 pub(crate) mod edges;
+pub mod handshakes;
 pub mod log;
 pub mod metrics;
 mod process;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::support::tls::Authority;
 use crate::support::verb::{skep, skep_in};
 use crate::support::{fault, guest, probe};
 
@@ -212,4 +213,36 @@ async fn nothing_to_check_is_a_usage_error() {
     skep(["check", "--jsno", "x"])
         .await
         .assert_refused(2, &["--json"]);
+}
+
+#[tokio::test]
+async fn certificates_of_a_skep_toml_are_checked_with_it() {
+    let (shop, other) = (Authority::new(), Authority::new());
+    let (pair, stranger) = (
+        shop.issue(&["shop.example"]),
+        other.issue(&["shop.example"]),
+    );
+    let (key, wrong) = (pair.key.serialize_pem(), stranger.key.serialize_pem());
+    let settings = "listen = \"127.0.0.1:0\"\n[tls]\nlisten = \"127.0.0.1:0\"\n\
+                    certificate = [{ cert = \"shop.pem\", key = \"shop.key\" }]\n";
+    let with = |key: &str| {
+        folder(&[
+            ("skep.toml", settings.as_bytes()),
+            ("shop.pem", pair.pem.as_bytes()),
+            ("shop.key", key.as_bytes()),
+        ])
+    };
+    let said = skep_in(with(&key).path(), ["check", "skep.toml"]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let said = skep_in(with(&wrong).path(), ["check", "skep.toml"]).await;
+    said.assert_refused(
+        1,
+        &[
+            "shop.key: is not the key of ",
+            "name the one that it was made with",
+        ],
+    );
+    let without = folder(&[("skep.toml", settings.as_bytes())]);
+    let said = skep_in(without.path(), ["check", "skep.toml"]).await;
+    said.assert_refused(1, &["shop.pem: does not exist: create the file"]);
 }

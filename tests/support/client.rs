@@ -12,10 +12,12 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::answer::{Answer, Reply};
+use super::tls;
 use super::wait::within;
 
 /// What a request carries.
@@ -92,7 +94,21 @@ impl Connection {
         Self::http1_on(stream.unwrap(), address).await
     }
 
-    async fn http1_on(stream: TcpStream, address: SocketAddr) -> Self {
+    /// Of the version that both sides agreed on.
+    pub(crate) async fn tls(stream: tls::Stream, address: SocketAddr) -> Self {
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => {
+                let builder = http2::Builder::new(TokioExecutor::new());
+                Self::http2_on(stream, address, &builder).await
+            }
+            _ => Self::http1_on(stream, address).await,
+        }
+    }
+
+    async fn http1_on<S>(stream: S, address: SocketAddr) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let handshake = http1::handshake(TokioIo::new(stream));
         let (sender, driver) = within("HTTP/1.1", handshake).await.unwrap();
         // An error of the connection is the answers' to report.
@@ -112,8 +128,18 @@ impl Connection {
     }
 
     async fn http2_by(address: SocketAddr, builder: &http2::Builder<TokioExecutor>) -> Self {
-        let io = TokioIo::new(connect(address).await);
-        let handshake = builder.handshake(io);
+        Self::http2_on(connect(address).await, address, builder).await
+    }
+
+    async fn http2_on<S>(
+        stream: S,
+        address: SocketAddr,
+        builder: &http2::Builder<TokioExecutor>,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let handshake = builder.handshake(TokioIo::new(stream));
         let (sender, driver) = within("HTTP/2", handshake).await.unwrap();
         // As above.
         let driver = tokio::spawn(async move { drop(driver.await) });

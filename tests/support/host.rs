@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::answer::{Answer, Reply};
 use super::client::{self, Body, Connection};
 use super::log::{Line, Log};
-use super::process::Process;
+use super::process::{Addresses, Process};
 use super::service::{Service, Services};
 use super::setup::Setup;
 use super::wait::{until, within};
@@ -31,6 +31,8 @@ pub(crate) struct Host {
     // None once it has been stopped.
     running: Option<(Process, Setup)>,
     pub(crate) gateway: SocketAddr,
+    /// Where it speaks TLS.
+    pub(crate) tls: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
     pub(crate) log: Log,
 }
@@ -62,17 +64,13 @@ impl Host {
         Setup::new()
     }
 
-    pub(super) fn new(
-        setup: Setup,
-        process: Process,
-        gateway: SocketAddr,
-        admin: SocketAddr,
-    ) -> Self {
+    pub(super) fn new(setup: Setup, process: Process, addresses: &Addresses) -> Self {
         let log = process.log.clone();
         Self {
             running: Some((process, setup)),
-            gateway,
-            admin,
+            gateway: addresses.plain[0],
+            tls: addresses.tls.clone(),
+            admin: addresses.admin[0],
             log,
         }
     }

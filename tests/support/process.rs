@@ -17,6 +17,14 @@ pub(crate) struct Process {
     pub(crate) log: Log,
 }
 
+/// Where a host listens.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses {
+    pub(crate) plain: Vec<SocketAddr>,
+    pub(crate) tls: Vec<SocketAddr>,
+    pub(crate) admin: Vec<SocketAddr>,
+}
+
 impl Process {
     /// Starts `command` and follows what it says.
     pub(crate) fn start(mut command: Command) -> Self {
@@ -31,18 +39,30 @@ impl Process {
         Self { child, output, log }
     }
 
-    /// The address on the next line of standard output, which starts with `label`.
-    pub(crate) async fn address(&mut self, label: &str) -> SocketAddr {
-        let Some(line) = self.output.next_line().await.unwrap() else {
-            self.log.ended().await;
-            panic!(
-                "skep ended before it said `{label} …`:\n{}",
-                self.log.tail(20)
-            );
-        };
-        let url = line.strip_prefix(&format!("{label} http://"));
-        let url = url.unwrap_or_else(|| panic!("`{label} http://…` expected, not {line:?}"));
-        url.trim_end_matches('/').parse().unwrap()
+    /// What the first lines of standard output say of where it listens.
+    pub(crate) async fn addresses(&mut self) -> Addresses {
+        let mut addresses = Addresses::default();
+        loop {
+            let Some(line) = self.output.next_line().await.unwrap() else {
+                self.log.ended().await;
+                panic!(
+                    "skep ended before it said where it listens:\n{}",
+                    self.log.tail(20)
+                );
+            };
+            let (label, address) = line.split_once("://").unwrap_or_default();
+            let address = address.parse();
+            let address = address.unwrap_or_else(|_| panic!("no address: {line:?}"));
+            match label {
+                "listening http" => addresses.plain.push(address),
+                "listening https" => addresses.tls.push(address),
+                "admin http" => {
+                    addresses.admin.push(address);
+                    return addresses;
+                }
+                _ => panic!("no address: {line:?}"),
+            }
+        }
     }
 
     /// Sends a signal.

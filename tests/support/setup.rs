@@ -30,6 +30,7 @@ pub(crate) struct Setup {
     target: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
     watches: bool,
+    flags: Vec<String>,
     alone: bool,
     turn: Option<Turn>,
     /// What a shell does before it becomes the host, in namespaces of its own.
@@ -55,6 +56,7 @@ impl Setup {
             target: None,
             environment: Vec::new(),
             watches: false,
+            flags: Vec::new(),
             alone: false,
             turn: None,
             mounts: None,
@@ -94,6 +96,18 @@ impl Setup {
     /// A variable in the host's own environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// A flag of `skep up`.
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// A file beside `skep.toml`.
+    pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.path().join(name), content).unwrap();
         self
     }
 
@@ -145,9 +159,8 @@ impl Setup {
             self.turn = Some(Turn::take(self.alone).await);
         }
         let mut process = Process::start(self.command());
-        let gateway = within("the gateway's address", process.address("listening")).await;
-        let admin = within("the admin API's address", process.address("admin")).await;
-        Host::new(self, process, gateway, admin)
+        let addresses = within("the host's addresses", process.addresses()).await;
+        Host::new(self, process, &addresses)
     }
 
     /// `skep up` as [`Setup::launch`] runs it.
@@ -167,6 +180,7 @@ impl Setup {
             .arg("up")
             .arg(self.target.clone().unwrap_or_else(|| self.services()))
             .args(self.watches.then_some("--watch"))
+            .args(&self.flags)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .arg("--config")
             .arg(config)

@@ -1,5 +1,5 @@
-//! Set-up: the WebAssembly targets that guests are compiled for, the registry that tests push to, and what tests the admin
-//! API's document.
+//! Set-up: the WebAssembly targets that guests are compiled for, the registry that tests push to, the clients that others
+//! use, and what tests the admin API's document.
 //!
 //! The targets are not listed in a rust-toolchain.toml: where rustup's server is out of reach, every cargo call would
 //! then fail, even for those who have built the targets another way.
@@ -20,11 +20,14 @@ pub(crate) const PROGRAM_TARGET: &str = "wasm32-wasip1";
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// Debian's name for its package of a registry (CNCF distribution), and for the program in it.
 const REGISTRY: &str = "docker-registry";
+/// Debian's names for clients that speak TLS, and for the programs in them.
+const CLIENTS: [&str; 2] = ["curl", "openssl"];
 
 /// Adds what is missing.
 pub(crate) fn run() -> anyhow::Result<()> {
     targets()?;
     registry()?;
+    clients()?;
     schemathesis()
 }
 
@@ -74,6 +77,15 @@ fn registry() -> anyhow::Result<()> {
     debian(REGISTRY, "the tests of `skep push`")?;
     if Path::new("/run/systemd/system").is_dir() {
         command::run(as_root("systemctl").args(["disable", "--now", REGISTRY]))?;
+    }
+    Ok(())
+}
+
+/// Installs each client that is missing.
+fn clients() -> anyhow::Result<()> {
+    let missing = CLIENTS.into_iter().filter(|program| !in_path(program));
+    for program in missing {
+        debian(program, "the tests of TLS")?;
     }
     Ok(())
 }

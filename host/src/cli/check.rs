@@ -26,8 +26,9 @@ pub(super) mod component;
 mod graph;
 
 /// Keys that a skep.toml may have at its top and a service's manifest may not.
-const HOST_KEYS: [&str; 14] = [
+const HOST_KEYS: [&str; 15] = [
     "listen",
+    "tls",
     "admin",
     "admin_token",
     "admin_token_file",

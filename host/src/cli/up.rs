@@ -42,6 +42,12 @@ pub struct Args {
     /// Where the gateway listens; repeatable; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
+    /// Where the gateway listens for TLS; repeatable
+    #[arg(long, value_name = "ADDR")]
+    tls_listen: Vec<SocketAddr>,
+    /// For development: a certificate for localhost, made at every start
+    #[arg(long)]
+    tls_self_signed: bool,
     /// Where the admin API listens [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -90,6 +96,8 @@ pub fn run(args: Args) -> Result<ExitCode, UpError> {
     let overrides = Overrides {
         config: args.config,
         listen: args.listen,
+        tls_listen: args.tls_listen,
+        tls_self_signed: args.tls_self_signed,
         admin: args.admin,
         state: args.state,
         cache: args.cache,
@@ -145,7 +153,7 @@ async fn host(
         .await
         .map_err(start_failed)?;
     let deployer = Deployer::new(core.clone(), compiler(&core)?);
-    announce(&gateway.addresses, admin.address);
+    announce(&gateway, admin.address);
 
     let intake = Intake::of(&core.config);
     // First: what is about to be built is not missing.
@@ -172,7 +180,12 @@ async fn host(
         progress::show(&core, bar);
     }
 
-    let signal = signals.stop(|| watch.rescan()).await;
+    let signal = signals
+        .stop(|| {
+            watch.rescan();
+            gateway.look_at_certificates();
+        })
+        .await;
     tracing::info!(
         signal = signal.name,
         "draining; another signal ends the host at once"
@@ -206,10 +219,17 @@ fn start_failed(error: anyhow::Error) -> UpError {
 }
 
 /// The first lines of standard output; scripts and tests wait for them.
-fn announce(listening: &[SocketAddr], admin: SocketAddr) {
+fn announce(gateway: &Gateway, admin: SocketAddr) {
+    let plain = gateway.addresses.iter().map(|address| ("http", address));
+    let secure = gateway.tls_addresses.iter();
+    let secure = secure.map(|address| ("https", address));
+    let listening: Vec<String> = plain
+        .chain(secure)
+        .map(|(scheme, address)| format!("{scheme}://{address}"))
+        .collect();
     let mut lines: String = listening
         .iter()
-        .map(|address| format!("listening http://{address}\n"))
+        .map(|url| format!("listening {url}\n"))
         .collect();
     lines.push_str(&format!("admin http://{admin}\n"));
     let mut output = io::stdout().lock();
@@ -220,7 +240,6 @@ fn announce(listening: &[SocketAddr], admin: SocketAddr) {
         tracing::warn!(%error, "standard output does not take the addresses");
     }
     let version = env!("CARGO_PKG_VERSION");
-    let listening: Vec<String> = listening.iter().map(ToString::to_string).collect();
     tracing::info!(version, listening = listening.join(","), admin = %admin, "the host listens");
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod settings;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,6 +16,7 @@ use super::error::ConfigError;
 use super::raw::{RawHost, RawService};
 use super::service::resolve::{Confined, resolve};
 use super::service::{self, SERVICE_TOML, ServiceConfig, absolute};
+use super::tls::Tls;
 use super::token::Tokens;
 use super::trust::Trust;
 
@@ -33,6 +35,8 @@ pub const LISTED_MAX: usize = 4096;
 pub struct HostConfig {
     /// Where the gateway listens; never none.
     pub listen: Vec<SocketAddr>,
+    /// Where and how it speaks TLS, if it does.
+    pub tls: Option<Tls>,
     /// Where the admin API listens.
     pub admin: SocketAddr,
     /// What clients of the admin API must present one of; never none if `admin` isn't loopback.
@@ -129,6 +133,10 @@ pub struct Overrides {
     pub config: Option<PathBuf>,
     /// `--listen`; empty if not given.
     pub listen: Vec<SocketAddr>,
+    /// `--tls-listen`; empty if not given.
+    pub tls_listen: Vec<SocketAddr>,
+    /// `--tls-self-signed`.
+    pub tls_self_signed: bool,
     /// `--admin`.
     pub admin: Option<SocketAddr>,
     /// `--state`.

@@ -215,6 +215,7 @@ pub(super) struct RawHost {
     pub(super) admin_token_file: Option<String>,
     pub(super) token: Option<Vec<RawToken>>,
     pub(super) trust: Option<RawTrust>,
+    pub(super) tls: Option<RawTls>,
     pub(super) state: Option<String>,
     pub(super) cache: Option<String>,
     pub(super) revision_history_limit: Option<usize>,
@@ -240,6 +241,26 @@ pub(super) struct RawToken {
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawTrust {
     pub(super) keys: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawTls {
+    pub(super) listen: Option<OneOrMore>,
+    pub(super) certificate: Option<Vec<RawCertificate>>,
+    pub(super) strict_sni: Option<bool>,
+    pub(super) min_version: Option<String>,
+    pub(super) client_ca: Option<String>,
+    pub(super) client_auth: Option<String>,
+    pub(super) redirect: Option<bool>,
+    pub(super) redirect_port: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawCertificate {
+    pub(super) cert: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

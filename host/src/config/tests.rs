@@ -6,6 +6,7 @@ mod messages;
 mod record;
 mod rollout;
 mod settings;
+mod tls;
 mod tolerance;
 
 use std::fs;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,8 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::headers::Client;
+use super::redirect;
 use super::slow::Unhurried;
 use crate::host::Core;
+use crate::tls::{self, Tls};
 
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 256;
@@ -37,6 +40,16 @@ pub(crate) struct Lane {
     pub(crate) connections: AtomicUsize,
 }
 
+/// What is spoken on a listener.
+#[derive(Clone)]
+pub(crate) enum Speech {
+    /// Plain HTTP; `redirect` is the port that all requests are sent to, if they are.
+    Plain {
+        redirect: Option<u16>,
+    },
+    Tls(Arc<Tls>),
+}
+
 /// Everything that accepts and serves connections.
 pub(crate) struct Acceptor {
     pub(crate) core: Arc<Core>,
@@ -48,7 +61,7 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     /// Accepts until the host drains.
-    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, speech: Speech) {
         loop {
             let Some(permit) = self
                 .draining
@@ -61,7 +74,7 @@ impl Acceptor {
                 return;
             };
             match (accepted, permit) {
-                (Ok((stream, peer)), Ok(permit)) => self.hand_over(stream, peer, permit),
+                (Ok((stream, peer)), Ok(permit)) => self.hand_over(stream, peer, &speech, permit),
                 (Err(error), _) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -76,6 +89,7 @@ impl Acceptor {
         self: &Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
+        speech: &Speech,
         permit: OwnedSemaphorePermit,
     ) {
         let Some(index) =
@@ -94,11 +108,11 @@ impl Acceptor {
             Ok(stream) => stream,
             Err(error) => return tracing::debug!(%error, %peer, "connection lost"),
         };
-        let acceptor = self.clone();
+        let (acceptor, speech) = (self.clone(), speech.clone());
         let connection = async move {
             let _place = place;
             match TcpStream::from_std(stream) {
-                Ok(stream) => acceptor.serve(stream, peer).await,
+                Ok(stream) => acceptor.greet(stream, peer, speech).await,
                 Err(error) => tracing::warn!(%error, %peer, "connection lost"),
             }
         };
@@ -109,19 +123,48 @@ impl Acceptor {
         );
     }
 
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+    /// Shakes hands, if that is the custom, on the connection's lane.
+    async fn greet(&self, stream: TcpStream, peer: SocketAddr, speech: Speech) {
+        let timeouts = &self.core.config.timeouts;
+        let stream = Unhurried::new(stream, timeouts.body_idle);
+        let client = Client::of(peer);
+        let tls = match speech {
+            Speech::Plain { redirect } => {
+                return self.serve(stream, peer, client, redirect).await;
+            }
+            Speech::Tls(tls) => tls,
+        };
+        // On the heap, so that plain connections are no larger for it.
+        let handshake = Box::pin(tls.accept(stream, peer, timeouts.header));
+        let Some(Some(stream)) = self.draining.run_until_cancelled(handshake).await else {
+            return;
+        };
+        let shown = stream.get_ref().1.peer_certificates();
+        let certificate = shown
+            .and_then(|chain| chain.first())
+            .map(tls::client::forwarded);
+        Box::pin(self.serve(stream, peer, client.over_tls(certificate), None)).await;
+    }
+
+    async fn serve<S>(&self, stream: S, peer: SocketAddr, client: Client, redirect: Option<u16>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let timeouts = &self.core.config.timeouts;
         let activity = Activity::new();
-        let client = Arc::new(Client::of(peer));
+        let client = Arc::new(client);
         let service = service_fn(|request| {
             let busy = activity.enter();
             let (core, client) = (self.core.clone(), client.clone());
             async move {
-                Ok::<_, std::convert::Infallible>(super::serve(&core, request, &client, busy).await)
+                let elsewhere = redirect.and_then(|port| redirect::to_tls(&request, port));
+                Ok::<_, std::convert::Infallible>(match elsewhere {
+                    Some(response) => response,
+                    None => super::serve(&core, request, &client, busy).await,
+                })
             }
         });
         let builder = self.builder();
-        let stream = Unhurried::new(stream, timeouts.body_idle);
         let mut connection =
             std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut drain = std::pin::pin!(self.draining.cancelled());

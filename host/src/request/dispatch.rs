@@ -56,7 +56,7 @@ pub(crate) fn route<'a, B>(
 }
 
 /// The host that the request is for: of its target, or else its one Host header (RFC 9112, 3.2).
-fn authority<B>(request: &Request<B>) -> Result<Authority, Fault> {
+pub(super) fn authority<B>(request: &Request<B>) -> Result<Authority, Fault> {
     let malformed = |detail: &str| Fault::new(Cause::MalformedRequest, detail);
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next();
@@ -104,7 +104,7 @@ pub(crate) fn prepare(
     let (mut parts, body) = request.into_parts();
     let host = route.authority.as_str();
     client.introduce(&mut parts.headers, host, route.prefix);
-    parts.uri = inner_uri(&parts, route)?;
+    parts.uri = inner_uri(&parts, route, &client.scheme)?;
     let request = Request::from_parts(parts, body);
     bounded(request, route.service, exchange, body_idle)
 }
@@ -145,7 +145,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
         .ok()
 }
 
-fn inner_uri(parts: &Parts, route: &Route<'_>) -> Result<Uri, Fault> {
+fn inner_uri(parts: &Parts, route: &Route<'_>, scheme: &Scheme) -> Result<Uri, Fault> {
     let path = strip_prefix(parts.uri.path(), route.prefix);
     let malformed =
         |error: &dyn std::fmt::Display| Fault::new(Cause::MalformedRequest, error.to_string());
@@ -157,7 +157,7 @@ fn inner_uri(parts: &Parts, route: &Route<'_>) -> Result<Uri, Fault> {
             .map_err(|error| malformed(&error))?,
     };
     let mut inner = uri::Parts::default();
-    inner.scheme = Some(Scheme::HTTP);
+    inner.scheme = Some(scheme.clone());
     inner.authority = Some(route.authority.clone());
     inner.path_and_query = Some(path_and_query);
     Uri::from_parts(inner).map_err(|error| malformed(&error))

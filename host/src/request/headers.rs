@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Scheme;
 
 use super::exchange::Quota;
 use super::tolerate::whole_seconds;
@@ -14,6 +15,8 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE: HeaderName = HeaderName::from_static("ratelimit");
+/// The client's verified certificate, as Envoy says it. Never from outside.
+const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 /// The service that makes a call. Never from outside.
 const CALLER: HeaderName = HeaderName::from_static("x-skep-caller");
 /// Who answered in a service's place.
@@ -41,6 +44,7 @@ fn is_claim(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "x-real-ip"
+            | "x-forwarded-client-cert"
             | "x-forwarded-port"
             | "x-forwarded-server"
             | "x-forwarded-ssl"
@@ -109,6 +113,10 @@ pub(crate) struct Client {
     address: HeaderValue,
     /// What `forwarded` begins with.
     node: String,
+    /// Of the URLs that it asks for.
+    pub(crate) scheme: Scheme,
+    /// The value of `x-forwarded-client-cert`, if the client showed a certificate.
+    certificate: Option<HeaderValue>,
 }
 
 impl Client {
@@ -123,6 +131,17 @@ impl Client {
             ip,
             address: value(ip.to_string()),
             node,
+            scheme: Scheme::HTTP,
+            certificate: None,
+        }
+    }
+
+    /// The same on a connection with TLS, with what the certificate says that it showed and that was verified.
+    pub(crate) fn over_tls(self, certificate: Option<HeaderValue>) -> Self {
+        Self {
+            scheme: Scheme::HTTPS,
+            certificate,
+            ..self
         }
     }
 
@@ -131,10 +150,17 @@ impl Client {
     /// quotes.
     pub(crate) fn introduce(&self, headers: &mut HeaderMap, host: &str, prefix: &str) {
         remove(headers, |name| is_of_connection(name) || is_claim(name));
-        let forwarded = format!("{};host=\"{host}\";proto=http", self.node);
+        let proto = match self.scheme == Scheme::HTTPS {
+            true => "https",
+            false => "http",
+        };
+        let forwarded = format!("{};host=\"{host}\";proto={proto}", self.node);
         headers.insert(header::FORWARDED, value(forwarded));
         headers.insert(FORWARDED_FOR, self.address.clone());
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
+        if let Some(certificate) = &self.certificate {
+            headers.insert(CLIENT_CERTIFICATE, certificate.clone());
+        }
         if !prefix.is_empty() {
             headers.insert(FORWARDED_PREFIX, value(prefix.to_owned()));
         }
@@ -281,6 +307,7 @@ mod tests {
                 "x-forwarded-for",
                 "x-forwarded-host",
                 "x-forwarded-prefix",
+                "x-forwarded-client-cert",
                 "x-forwarded-port",
                 "x-forwarded-server",
                 "x-forwarded-ssl",
@@ -294,12 +321,21 @@ mod tests {
                 headers.append(name, HeaderValue::from_static("claimed"));
                 headers.append(name, HeaderValue::from_static("twice"));
             }
+            let mut over_tls = headers.clone();
             Client::of(peer.parse().unwrap()).introduce(&mut headers, "here:80", "/shop");
             let mut left: Vec<_> = headers
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
                 .collect();
             left.sort_unstable();
+            let shown = HeaderValue::from_static("Hash=00");
+            let client = Client::of(peer.parse().unwrap()).over_tls(Some(shown));
+            client.introduce(&mut over_tls, "here:80", "");
+            let of = |name: &str| over_tls.get_all(name).iter().collect::<Vec<_>>();
+            assert_eq!(of("x-forwarded-proto"), ["https"]);
+            assert_eq!(of("x-forwarded-client-cert"), ["Hash=00"]);
+            let forwarded = format!("{node};host=\"here:80\";proto=https");
+            assert_eq!(of("forwarded"), [&forwarded]);
             let forwarded = format!("{node};host=\"here:80\";proto=http");
             let expected = [
                 ("forwarded", forwarded.as_str()),

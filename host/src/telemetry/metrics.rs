@@ -72,6 +72,14 @@ fn host(text: &mut Text, core: &Core, surroundings: &Surroundings) {
         "Open connections of the gateway.",
     )
     .sample(&[], surroundings.connections);
+    let mut handshakes = text.family(
+        "skep_tls_handshakes_total",
+        Kind::Counter,
+        "TLS handshakes of the gateway's listeners, by how they ended.",
+    );
+    for (outcome, count) in core.traffic.handshakes.counts() {
+        handshakes.sample(&[("result", outcome.as_str())], count);
+    }
     text.family(
         "skep_log_lines_dropped_total",
         Kind::Counter,

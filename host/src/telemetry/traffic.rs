@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::handshakes::Handshakes;
 use crate::fault::Cause;
 
 /// Upper bounds of the duration histogram's buckets, in seconds; one more bucket takes the rest.
@@ -232,6 +233,8 @@ fn quantile_of(buckets: &[u64], quantile: f64) -> Option<f64> {
 pub struct HostTraffic {
     requests: AtomicU64,
     faults: [AtomicU64; CAUSES],
+    /// TLS handshakes of the gateway.
+    pub handshakes: Arc<Handshakes>,
 }
 
 impl HostTraffic {

@@ -13,7 +13,7 @@ use skep_policy::{duration, size};
 
 use super::{
     ADMIN_DEFAULT, Compile, HostConfig, LISTEN_DEFAULT, Log, Overrides, Pool, Source, Timeouts,
-    access,
+    access, tls,
 };
 use crate::config::document::{PATH_BYTES_MAX, Scope};
 use crate::config::error::ConfigError;
@@ -126,6 +126,11 @@ pub(super) fn resolve(
     let trust = access::trust(&raw, &origin)?;
     let tokens = access::tokens(&raw, admin_token.as_ref(), &origin)?;
     let admin = admin(&raw, &origin, flags.admin, &listen, !tokens.are_none())?;
+    let tls_flags = tls::Flags {
+        listen: flags.tls_listen,
+        self_signed: flags.tls_self_signed,
+    };
+    let tls = tls::tls(raw.tls, &origin, tls_flags, &listen, admin)?;
     let state = match (flags.state, &raw.state) {
         (Some(state), _) => absolute(&state)?,
         (None, Some(state)) => origin.path(&["state"], state)?,
@@ -144,6 +149,7 @@ pub(super) fn resolve(
         connections(&raw.connections.unwrap_or_default(), &origin)?;
     Ok(HostConfig {
         listen,
+        tls,
         admin,
         tokens,
         trust,
@@ -163,7 +169,7 @@ pub(super) fn resolve(
     })
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!("{} is no address: write an IP address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"", quoted(text))
     })

@@ -178,6 +178,8 @@ fn flags_win_over_the_file() {
     let flags = Overrides {
         config: None,
         listen: vec!["127.0.0.1:1".parse().unwrap()],
+        tls_listen: Vec::new(),
+        tls_self_signed: false,
         admin: Some("127.0.0.1:2".parse().unwrap()),
         state: Some(folder.path("s")),
         cache: Some(folder.path("c")),

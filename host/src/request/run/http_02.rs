@@ -139,7 +139,11 @@ async fn handle(
 ) -> wasmtime::Result<()> {
     let reply = reply.clone();
     let mut http = store.data_mut().http();
-    let request = http.new_incoming_request(Scheme::Http, request)?;
+    let scheme = match request.uri().scheme_str() {
+        Some("https") => Scheme::Https,
+        _ => Scheme::Http,
+    };
+    let request = http.new_incoming_request(scheme, request)?;
     let outparam = http.new_response_outparam_from_callback(move |response| {
         reply.send(response.map_err(|code| {
             Fault::new(
