@@ -4,8 +4,8 @@ use futures::future::join_all;
 use tokio::io::AsyncReadExt;
 
 use crate::support::client::connect;
-use crate::support::tls::Authority;
-use crate::support::wait::{until, within};
+use crate::support::tls::{Authority, handshakes};
+use crate::support::wait::within;
 use crate::support::{Host, guest};
 
 const NAME: &str = "shop.example";
@@ -28,16 +28,6 @@ async fn host(authority: &Authority, timeouts: &str) -> Host {
         .await
 }
 
-/// Waits until so many handshakes have ended in this way.
-async fn ended(host: &Host, result: &str, count: usize) {
-    until(&format!("{count} handshakes to be {result}"), async || {
-        let labels = [("result", result)];
-        let found = host.metric("skep_tls_handshakes_total", &labels).await;
-        (found? >= count as f64).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_handshake_must_be_over_in_time() {
     let authority = Authority::new();
@@ -51,7 +41,7 @@ async fn a_handshake_must_be_over_in_time() {
         let closed = stream.read_to_end(&mut rest);
         drop(within("the host to close the connection", closed).await);
     }
-    ended(&host, "timed_out", 2).await;
+    handshakes(&host, "timed_out", 2).await;
     // A handshake is no request: its head must come in time, too.
     let mut stream = authority.trusting().shake(host.tls[0], NAME).await.unwrap();
     let closed = stream.read_u8();
@@ -82,13 +72,13 @@ async fn what_is_no_handshake_is_refused_at_once() {
         drop(within("the host to close the connection", closed).await);
         assert!(!rest.starts_with(b"HTTP"), "{rest:?}");
     }
-    ended(&host, "failed", 5).await;
+    handshakes(&host, "failed", 5).await;
     drop(connect(host.tls[0]).await);
-    ended(&host, "disconnected", 1).await;
+    handshakes(&host, "disconnected", 1).await;
     // Somebody who trusts another authority says so and goes.
     let stranger = Authority::new().trusting();
     stranger.shake(host.tls[0], NAME).await.unwrap_err();
-    ended(&host, "failed", 6).await;
+    handshakes(&host, "failed", 6).await;
     let mut connection = authority.trusting().connect(host.tls[0], NAME).await;
     assert_eq!(connection.get("/a").await.status(), 200);
     host.stop().await;

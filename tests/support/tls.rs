@@ -20,7 +20,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::client::{self, Connection};
-use super::wait::within;
+use super::host::Host;
+use super::wait::{until, within};
 
 /// Who signs certificates in a test.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -223,6 +224,16 @@ impl ServerCertVerifier for Pinned {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.1.supported_verify_schemes()
     }
+}
+
+/// Waits until so many handshakes have ended in this way.
+pub(crate) async fn handshakes(host: &Host, result: &str, count: usize) {
+    until(&format!("{count} handshakes to be {result}"), async || {
+        let labels = [("result", result)];
+        let found = host.metric("skep_tls_handshakes_total", &labels).await;
+        (found? == count as f64).then_some(())
+    })
+    .await;
 }
 
 /// In hexadecimal digits.
