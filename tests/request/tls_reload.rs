@@ -106,6 +106,7 @@ async fn a_bad_pair_is_logged_and_the_one_before_stays() {
             .nth_line("what is refused", number + 1, says(REFUSED))
             .await;
         assert!(line.field("error").contains(what), "{}", line.text());
+        assert!(line.text().contains("\"ERROR\""), "{}", line.text());
         assert_eq!(client.shown(host.tls[0], NAME).await, first.der);
     }
     fs::remove_file(host.path().join("0.pem")).unwrap();

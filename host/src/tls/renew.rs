@@ -255,3 +255,75 @@ fn date(seconds: i64) -> String {
         .and_then(|date| date.format(&Rfc3339).ok())
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZero;
+
+    use rcgen::{CertificateParams, KeyPair};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::tls::{CertificateFiles, Redirect, TlsVersion};
+
+    /// A certificate in PEM, and its key.
+    fn made() -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["shop.example".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn write(folder: &TempDir, name: &str, text: &str) {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+
+    fn kept(folder: &TempDir) -> Kept {
+        let (certificate, key) = made();
+        write(folder, "pem", &certificate);
+        write(folder, "key", &key);
+        let files = CertificateFiles {
+            cert: folder.path().join("pem"),
+            key: folder.path().join("key"),
+        };
+        let settings = Settings {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            certificates: Certificates::Files(vec![files]),
+            strict_sni: false,
+            min_version: TlsVersion::V1_2,
+            clients: None,
+            redirect: Some(Redirect::Port(NonZero::<u16>::MIN)),
+        };
+        Kept::read(&settings).unwrap()
+    }
+
+    #[test]
+    fn files_are_read_once_nothing_changes_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kept = kept(&folder);
+        assert!(kept.look(false).is_none());
+        let (certificate, key) = made();
+        write(&folder, "key", &key);
+        assert!(kept.look(false).is_none());
+        write(&folder, "pem", &certificate);
+        assert!(kept.look(false).is_none(), "it has just been written");
+        assert!(kept.look(false).is_some());
+        assert!(kept.look(false).is_none());
+    }
+
+    #[test]
+    fn who_asks_does_not_wait_and_what_is_bad_is_not_tried_again_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kept = kept(&folder);
+        let before = kept.used.clone();
+        let (certificate, key) = made();
+        write(&folder, "key", &key);
+        for asked in [true, false, true] {
+            assert!(kept.look(asked).is_none(), "the key is another's");
+        }
+        assert!(kept.used == before && kept.tried == kept.seen);
+        write(&folder, "pem", &certificate);
+        assert!(kept.look(true).is_some());
+        assert!(kept.used == kept.tried && kept.used != before);
+    }
+}
