@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_policy::fit::Misfit;
 use skep_policy::name::ServiceName;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::arrive::{Batch, Candidate};
-use self::compile::{CompileError, Compiled, Compiler};
+use self::compile::{CompileError, Compiled, Compiler, Digest};
 use self::decide::Decider;
 use self::lacks::Lacks;
 use self::order::Order;
@@ -87,6 +88,15 @@ pub enum DeployError {
         /// Requests that were answered again.
         requests: usize,
     },
+    /// There are requests that it could have answered, and none was in time.
+    #[error(
+        "none of the {recorded} recorded requests could be compared within {}s: try again, give it shorter [limits] timeout, \
+         or force it (`--force`)", replay::TIME_MAX.as_secs()
+    )]
+    Uncompared {
+        /// Requests that are recorded.
+        recorded: usize,
+    },
     /// Another service of the same deployment was refused.
     #[error("{0}, which was to be deployed with it, was refused")]
     Companion(ServiceName),
@@ -150,7 +160,8 @@ impl Deployer {
         mut orders: mpsc::Receiver<Order>,
         first_scan: watch::Sender<bool>,
     ) -> Result<(), StateError> {
-        let _images = AbortOnDropHandle::new(tokio::spawn(self.clone().collect_images()));
+        let collected = self.core.state.collected();
+        let _images = AbortOnDropHandle::new(tokio::spawn(self.clone().collect_images(collected)));
         let (mut decider, mut news) = Decider::new(self).await?;
         decider.resume().await;
         decider.tidy();
@@ -192,8 +203,7 @@ impl Deployer {
     }
 
     /// Deletes what was compiled of artifacts that are collected.
-    async fn collect_images(self: Arc<Self>) {
-        let mut collected = self.core.state.collected();
+    async fn collect_images(self: Arc<Self>, mut collected: Receiver<Digest>) {
         loop {
             let gone = match collected.recv().await {
                 Ok(gone) => gone,

@@ -78,7 +78,7 @@ impl Behind {
                 Err(fault) => (Some(fault.cause.status()), Some(fault.cause)),
             };
             let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            tally.end(status, cause, outcome.took);
+            tally.count(status, cause);
         }
         let names = apart(candidate, &running);
         let found = difference(&recording, &recording.answer, outcome, &names);

@@ -14,7 +14,7 @@ use crate::replay::report::{Differs, Report, difference};
 use crate::request::replay::ask;
 
 /// What all requests together may take; the rest is left out.
-const TIME_MAX: Duration = Duration::from_secs(30);
+pub(super) const TIME_MAX: Duration = Duration::from_secs(30);
 /// Requests of one candidate at a time.
 const AT_ONCE: usize = 2;
 
@@ -23,8 +23,8 @@ impl Deployer {
     /// reported.
     ///
     /// # Errors
-    /// [`DeployError::Differs`] when answers differ, the candidate's manifest says that this matters, and it is not
-    /// forced.
+    /// [`DeployError::Differs`] when answers differ, [`DeployError::Uncompared`] when there are none; both only if the
+    /// candidate's manifest says that this matters, and it is not forced.
     pub(super) async fn replay(
         &self,
         candidate: &Arc<Revision>,
@@ -41,7 +41,8 @@ impl Deployer {
         if recordings.is_empty() {
             return Ok(());
         }
-        self.stage(name, &format!("replaying {} requests", recordings.len()));
+        let recorded = recordings.len();
+        self.stage(name, &format!("replaying {recorded} requests"));
         let report = self.replay_all(candidate, &running, recordings).await;
         let (requests, differing) = (report.requests, report.differing());
         let said = format!("replayed {requests} requests: {differing} differ");
@@ -51,14 +52,16 @@ impl Deployer {
         let snapshot = self.core.registry.snapshot();
         let replays = &self.core.replays;
         replays.keep(report, |name| snapshot.services.contains_key(name));
-        if differing > 0 && candidate.config.record.block && !is_forced {
-            return Err(DeployError::Differs {
+        let matters = candidate.config.record.block && !is_forced;
+        match (requests, differing) {
+            (0, _) if matters => Err(DeployError::Uncompared { recorded }),
+            (_, 1..) if matters => Err(DeployError::Differs {
                 service: name.clone(),
                 differing,
                 requests,
-            });
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     async fn replay_all(

@@ -1,7 +1,6 @@
 //! How a candidate answered the recorded requests of the running revision, for people.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use skep_policy::name::ServiceName;
@@ -72,8 +71,6 @@ pub struct Asked {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) answer: Result<Answer, Fault>,
-    /// From the request to the end of the answer.
-    pub(crate) took: Duration,
     /// What answered, for this request alone.
     pub(crate) aside: Arc<Revision>,
     /// What it asked others for and was not recorded.

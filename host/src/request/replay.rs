@@ -38,18 +38,15 @@ pub(crate) async fn ask(
     let _turn = core.replays.turn().await;
     let script = Script::of(recording);
     let aside = Arc::new(aside(revision));
-    let began = Instant::now();
     let most = aside.config.limits.timeout + BODY_TIME_MAX;
     let answer = timeout(most, answer(core, &aside, &script)).await;
     let answer = answer.unwrap_or_else(|_| Err(Cause::BodyStalled.into()));
-    let took = began.elapsed();
     // Its claims are given back by then.
     if timeout(END_TIMEOUT, aside.gone()).await.is_err() {
         aside.instances.cut();
     }
     Outcome {
         answer,
-        took,
         aside,
         strays: script.strays(),
     }

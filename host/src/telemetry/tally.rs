@@ -69,10 +69,19 @@ impl Tally {
     /// A request is over. One that failed by its caller's or the host's fault says nothing of the revision, nor does one
     /// that it was spared.
     pub(crate) fn end(&self, status: StatusCode, cause: Option<Cause>, duration: Duration) {
+        if self.count(status, cause)
+            && let Some(bucket) = self.durations.get(bucket(duration))
+        {
+            bucket.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// As [`Tally::end`] of a request that nobody waited for: how long it took says nothing.
+    pub(crate) fn count(&self, status: StatusCode, cause: Option<Cause>) -> bool {
         let blame = cause.map(Cause::blame);
         let was_spared = matches!(cause, Some(Cause::BreakerOpen | Cause::Unhealthy));
         if was_spared || matches!(blame, Some(Blame::Caller | Blame::Host)) {
-            return;
+            return false;
         }
         self.requests.fetch_add(1, Relaxed);
         if blame == Some(Blame::Guest) {
@@ -81,9 +90,7 @@ impl Tally {
         if status.is_server_error() || cause.is_some() {
             self.errors.fetch_add(1, Relaxed);
         }
-        if let Some(bucket) = self.durations.get(bucket(duration)) {
-            bucket.fetch_add(1, Relaxed);
-        }
+        true
     }
 
     /// A request was answered whose answer nobody gets.
@@ -192,5 +199,8 @@ mod tests {
         assert_eq!((sample.requests, sample.errors, sample.faults), (3, 2, 1));
         tally.begin_anew(&usage);
         assert_eq!(tally.sample(&usage), Sample::default());
+        assert!(tally.count(StatusCode::OK, None));
+        let sample = tally.sample(&usage);
+        assert_eq!((sample.requests, sample.p99), (1, None));
     }
 }
