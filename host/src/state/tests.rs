@@ -9,6 +9,8 @@ use crate::config;
 use crate::deploy::compile::Artifact;
 use crate::telemetry::chain;
 
+mod ran;
+
 /// Events of one service that are kept.
 const EVENTS_OF_SERVICE: usize = 500;
 
@@ -424,42 +426,4 @@ async fn events_keep_their_order_when_the_clock_is_set_back() {
     assert!(events[0].at_unix_ms < events[1].at_unix_ms);
     let after = state.events(None, events[1].id, 10).await.unwrap();
     assert_eq!(after.len(), 1);
-}
-
-#[tokio::test]
-async fn what_an_older_host_left_is_taken_over() {
-    let (_folder, path) = used().await;
-    let older = Connection::open(database(&path)).unwrap();
-    let steps = "ALTER TABLE revisions DROP COLUMN has_run; PRAGMA user_version = 1";
-    older.execute_batch(steps).unwrap();
-    drop(older);
-    for _ in 0..2 {
-        let state = State::open(&path).unwrap();
-        assert_eq!(
-            state.ran("a").await.unwrap()[..],
-            state.kept("a").await.unwrap()
-        );
-        drop(state);
-    }
-    let state = State::open(&path).unwrap();
-    state.commit(promotion("a", 2, 10)).await.unwrap();
-    assert_eq!(state.ran("a").await.unwrap(), [2, 1]);
-}
-
-#[tokio::test]
-async fn candidates_that_were_given_up_drive_out_nothing_that_ran() {
-    let (_folder, path) = folder();
-    let state = State::open(&path).unwrap();
-    for number in 1..=2 {
-        state.commit(promotion("a", number, 2)).await.unwrap();
-    }
-    for number in 3..=6 {
-        let commit = Commit {
-            services: vec![(row("a", Some(2), number), 2)],
-            revisions: vec![("a".parse().unwrap(), revision("a", number))],
-            ..Commit::default()
-        };
-        state.commit(commit).await.unwrap();
-    }
-    assert_eq!(state.kept("a").await.unwrap(), [6, 2, 1]);
 }
