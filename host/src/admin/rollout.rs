@@ -33,7 +33,7 @@ struct Mirrored {
     requests: u64,
     /// Those of them that it answered otherwise.
     differing: u64,
-    /// Those that it was not asked since it had enough to do, of all.
+    /// Those that it was not asked, since it had enough to do or they were too large, of all.
     left_out: u64,
 }
 

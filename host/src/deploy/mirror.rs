@@ -19,7 +19,7 @@ use crate::replay::report::{Differs, difference};
 use crate::request::replay::ask;
 use crate::telemetry::tally::Tally;
 
-/// Requests of one candidate at a time.
+/// Requests of one candidate at a time, if others leave it the turns.
 const AT_ONCE: usize = 2;
 
 /// A candidate behind its mirror.

@@ -31,7 +31,7 @@ impl Mirror {
         (percent > 0).then_some((mirror, coming))
     }
 
-    /// Requests that the candidate was not asked since it had enough to do.
+    /// Requests that the candidate was not asked, since it had enough to do or they were too large.
     pub(crate) fn left_out(&self) -> u64 {
         self.left_out.load(Relaxed)
     }
