@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{self, Handle};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -161,10 +161,10 @@ impl Gateway {
     /// When an address can't be bound, a certificate can't be used or a thread can't be started.
     pub async fn open(core: Arc<Core>, lanes: usize) -> anyhow::Result<Self> {
         let config = &core.config;
-        let (plain, addresses) = bind(&config.listen, "--listen").await?;
+        let (plain, addresses) = bind(&config.listen, "--listen")?;
         let settings = config.tls.as_ref();
         let tls_listen = settings.map_or(&[][..], |tls| &tls.listen);
-        let (secure, tls_addresses) = bind(tls_listen, "--tls-listen").await?;
+        let (secure, tls_addresses) = bind(tls_listen, "--tls-listen")?;
         let tls = settings.map(|tls| Tls::open(tls, core.traffic.handshakes.clone()));
         let tls = tls.transpose()?.map(Arc::new);
         let redirect = settings.and_then(|tls| match tls.redirect? {
@@ -231,15 +231,29 @@ impl Gateway {
     }
 }
 
+/// Connections that wait to be accepted. Of those beyond it the system may keep nothing, and their clients not know; it
+/// has a limit of its own, too.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A host that is started again need not wait for what its predecessor's connections leave behind.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Listeners, and where they turned out to listen.
-async fn bind(
+fn bind(
     addresses: &[SocketAddr],
     flag: &str,
 ) -> anyhow::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
     let mut bound = (Vec::new(), Vec::new());
     for address in addresses {
-        let listener = TcpListener::bind(address)
-            .await
+        let listener = listen(*address)
             .with_context(|| format!("can't listen on {address}; choose another with {flag}"))?;
         bound.1.push(listener.local_addr()?);
         bound.0.push(listener);
