@@ -4,12 +4,15 @@
 //! what to do about it; nothing here starts, watches or opens anything but the files it is told to read.
 
 pub mod build;
+pub mod edge;
 pub mod host;
 pub mod service;
 
 mod allowed;
+pub mod answer;
 mod document;
 mod error;
+pub mod network;
 mod raw;
 pub mod tls;
 mod token;

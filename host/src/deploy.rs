@@ -25,6 +25,7 @@ use crate::config::trust::Distrust;
 use crate::fault::Fault;
 use crate::host::Core;
 use crate::registry::{Identity, Revision};
+use crate::request::edge::Edge;
 use crate::state::{ArtifactError, Happening, Kind, Origin, StateError};
 use crate::telemetry;
 
@@ -246,6 +247,7 @@ impl Deployer {
             digest: compiled.digest.to_string(),
             config: config.clone(),
             origin,
+            edges: Edge::of_routes(&config, &self.core.config.edge),
             lines: self.core.lines.clone(),
         };
         let linked = (Arc::new(program), compiled.contracts.clone());

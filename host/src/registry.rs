@@ -24,6 +24,7 @@ use crate::config::service::rollout::Sticky;
 use crate::deploy::compile::Contracts;
 use crate::pool::{Permits, Share, Stock};
 use crate::replay::kept::Ring;
+use crate::request::edge::Edge;
 use crate::request::gate::Gate;
 use crate::request::run::instances::Instances;
 use crate::request::run::program::Program;
@@ -90,6 +91,8 @@ pub struct Revision {
     pub(crate) program: Arc<Program>,
     /// What it shares with other services beside HTTP.
     pub(crate) contracts: Contracts,
+    /// What is done with the requests of each route, in their order; none if that is nothing.
+    edges: Vec<Option<Arc<Edge>>>,
     /// Claims on the instance pool that one instance takes.
     pub(crate) claims: u32,
     pub(crate) instances: Instances,
@@ -118,6 +121,7 @@ pub(crate) struct Identity {
     pub(crate) digest: String,
     pub(crate) config: Arc<ServiceConfig>,
     pub(crate) origin: Origin,
+    pub(crate) edges: Vec<Option<Arc<Edge>>>,
     pub(crate) lines: Lines,
 }
 
@@ -132,6 +136,7 @@ impl Revision {
             digest,
             config,
             origin,
+            edges,
             lines,
         } = identity;
         let output = LineBudget::new(config.name.as_ref(), number, lines);
@@ -144,6 +149,7 @@ impl Revision {
             origin,
             program,
             contracts,
+            edges,
             claims,
             instances,
             output,
@@ -161,6 +167,7 @@ impl Revision {
             digest: self.digest.clone(),
             config: self.config.clone(),
             origin: self.origin.clone(),
+            edges: self.edges.clone(),
             lines: self.output.followers().clone(),
         };
         let linked = (self.program.clone(), self.contracts.clone());
@@ -197,11 +204,20 @@ impl Revision {
     }
 }
 
+/// Where a route leads.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The service that answers.
+    pub service: Arc<Service>,
+    /// What is done beside asking it.
+    pub(crate) edge: Option<Arc<Edge>>,
+}
+
 /// All services and routes at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// Where requests go.
-    pub routes: RouteTable<Arc<Service>>,
+    pub routes: RouteTable<Endpoint>,
     /// Every service by its name.
     pub services: BTreeMap<ServiceName, Arc<Service>>,
     /// Whether headers of a request from outside may say which revision of a service answers it.
@@ -277,11 +293,14 @@ impl Registry {
         let mut services = before.services.clone();
         change(&mut services);
         let routes = RouteTable::build(services.values().flat_map(|service| {
-            service
-                .config
-                .routes
-                .iter()
-                .map(|route| (route.clone(), service.name.clone(), service.clone()))
+            let routes = service.config.routes.iter().enumerate();
+            routes.map(|(at, route)| {
+                let endpoint = Endpoint {
+                    service: service.clone(),
+                    edge: service.edge(at),
+                };
+                (route.clone(), service.name.clone(), endpoint)
+            })
         }))?;
         let asks: Vec<Ask> = services.values().map(|service| service.ask()).collect();
         let shares = shares::divide(self.pool_instances, &asks)?;
@@ -398,6 +417,11 @@ impl Service {
             tally: None,
             standing: self.standing.clone(),
         }
+    }
+
+    /// What is done with the requests of its route at this place.
+    fn edge(&self, at: usize) -> Option<Arc<Edge>> {
+        self.revision.as_ref()?.edges.get(at)?.clone()
     }
 
     /// Whether this is the service as a candidate answers for it.

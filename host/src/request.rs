@@ -10,6 +10,7 @@ use hyper::body::Incoming as HyperBody;
 
 use self::accept::Busy;
 use self::body::OutgoingBody;
+use self::edge::{Entered, Passage};
 use self::exchange::Exchange;
 use self::headers::{Client, RequestId};
 use self::journey::Journey;
@@ -25,6 +26,7 @@ pub(crate) mod body;
 pub(crate) mod call;
 mod choose;
 mod dispatch;
+pub(crate) mod edge;
 pub(crate) mod exchange;
 pub mod gate;
 mod headers;
@@ -59,7 +61,11 @@ pub(crate) async fn serve(
     let journey = Journey::begin(request.headers(), client, &snapshot);
     let exchange = Exchange::new(core, id, what, journey, busy);
     let answer = pin!(answer(core, &snapshot, request, client, &exchange));
-    conclude(&exchange, manner, answer).await
+    let response = conclude(&exchange, manner, answer).await;
+    match exchange.passage() {
+        Some(passage) => passage.leave(response),
+        None => response,
+    }
 }
 
 /// Makes an answer of whatever comes of a request, a panic included. The future of `answer` is large and stays where it is.
@@ -93,9 +99,19 @@ async fn answer(
     let mut route = dispatch::route(snapshot, &request)?;
     route.service = choose::first(core, snapshot, route.service, exchange)?;
     exchange.routed_to(route.service);
+    if let Some(edge) = route.edge {
+        exchange.passes(Passage::new(edge, &request));
+    }
     overload::check(route.service)?;
     let body_idle = core.config.timeouts.body_idle;
-    let request = dispatch::prepare(request, &route, client, exchange, body_idle)?;
+    let mut request = dispatch::prepare(request, &route, client, exchange, body_idle)?;
+    if let Some(passage) = exchange.passage() {
+        // On the heap, so that requests of other routes are no larger for it.
+        request = match Box::pin(passage.enter(request, exchange)).await? {
+            Entered::Goes(request) => request,
+            Entered::Answered(answered) => return Ok(answered),
+        };
+    }
     let visit = Visit::new(core, snapshot, route.service, exchange, None);
     visit.reach(request).await
 }

@@ -8,6 +8,7 @@ mod host;
 mod method;
 mod path;
 mod table;
+mod template;
 mod tree;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub use self::host::{HostError, HostPattern, normalise as normalise_host};
 pub use self::method::{Method, MethodError};
 pub use self::path::{PathError, PathPattern, strip_prefix};
 pub use self::table::{Found, RouteConflict, RouteTable};
+pub use self::template::{Template, TemplateError};
 
 use crate::name::ServiceName;
 

@@ -6,15 +6,17 @@ mod words;
 use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+use skep_policy::quote::quoted;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error, ValueDeserializer};
 
 use self::index::Index;
 use self::words::{UnknownKey, dotted, plain};
 use super::error::{ConfigError, Place};
+use super::service::absolute;
 
 /// Largest configuration file, in bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -26,6 +28,8 @@ pub(super) const PATH_BYTES_MAX: usize = 4096;
 pub(super) struct Document {
     path: PathBuf,
     text: String,
+    /// Whether it came over the network: then it may name no file of the host.
+    is_sent: bool,
     /// Made when the first error asks for it.
     index: OnceCell<Index>,
 }
@@ -85,8 +89,17 @@ impl Document {
         Ok(Self {
             path: path.to_owned(),
             text,
+            is_sent: false,
             index: OnceCell::new(),
         })
+    }
+
+    /// The same as somebody else wrote it.
+    pub(super) fn as_sent(self) -> Self {
+        Self {
+            is_sent: true,
+            ..self
+        }
     }
 
     /// The file.
@@ -215,6 +228,32 @@ impl<'d> Scope<'d> {
                 .offset(&scope.keys)
                 .map(|offset| line(self.document.text.as_bytes(), offset)),
         }
+    }
+
+    /// A file beside the document, or in a folder there, that `keys` name.
+    ///
+    /// # Errors
+    /// When it lies elsewhere, or the document is not one of the host's.
+    pub(super) fn file_beside(&self, keys: &[&str], file: &str) -> Result<PathBuf, ConfigError> {
+        if self.document.is_sent {
+            let what = "is not for a configuration that is sent, since it is a file of the host";
+            return Err(self.error(keys, what));
+        }
+        if file.is_empty() || file.len() > PATH_BYTES_MAX || file.contains('\0') {
+            return Err(self.error(keys, "is no path: name a file"));
+        }
+        let relative = Path::new(file);
+        let goes_up = relative
+            .components()
+            .any(|part| part == Component::ParentDir);
+        if goes_up || relative.is_absolute() {
+            let what = format!(
+                "{} leaves the manifest's folder: put the file beside the manifest",
+                quoted(file)
+            );
+            return Err(self.error(keys, what));
+        }
+        absolute(&self.document.folder().join(relative))
     }
 
     /// An error about the value that `keys` lead to.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use skep_policy::name::ServiceName;
 
 use super::document::Document;
+use super::edge::EdgeConfig;
 use super::error::ConfigError;
 use super::raw::{RawHost, RawService};
 use super::service::resolve::{Confined, resolve};
@@ -37,6 +38,8 @@ pub struct HostConfig {
     pub listen: Vec<SocketAddr>,
     /// Where and how it speaks TLS, if it does.
     pub tls: Option<Tls>,
+    /// What the gateway does with all requests.
+    pub edge: EdgeConfig,
     /// Where the admin API listens.
     pub admin: SocketAddr,
     /// What clients of the admin API must present one of; never none if `admin` isn't loopback.

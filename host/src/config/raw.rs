@@ -7,6 +7,10 @@ use serde::de::IgnoredAny;
 
 use super::units::{OneOrMore, RawCommand, Size, Span};
 
+mod edge;
+
+pub(super) use self::edge::*;
+
 /// `service.toml`, `NAME.toml`, or a `[[service]]` in `skep.toml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -15,6 +19,7 @@ pub(super) struct RawService {
     pub(super) component: Option<String>,
     pub(super) env_inherit: Option<Vec<String>>,
     pub(super) route: Option<Vec<RawRoute>>,
+    pub(super) edge: Option<RawEdge>,
     pub(super) limits: Option<RawLimits>,
     pub(super) instances: Option<RawInstances>,
     pub(super) env: Option<BTreeMap<String, String>>,
@@ -168,15 +173,6 @@ pub(super) struct RawFallback {
     pub(super) file: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
-pub(super) struct RawRoute {
-    pub(super) host: Option<String>,
-    pub(super) path: Option<String>,
-    pub(super) methods: Option<Vec<String>>,
-    pub(super) strip_prefix: Option<bool>,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawLimits {
@@ -216,6 +212,7 @@ pub(super) struct RawHost {
     pub(super) token: Option<Vec<RawToken>>,
     pub(super) trust: Option<RawTrust>,
     pub(super) tls: Option<RawTls>,
+    pub(super) edge: Option<RawEdge>,
     pub(super) state: Option<String>,
     pub(super) cache: Option<String>,
     pub(super) revision_history_limit: Option<usize>,

@@ -24,6 +24,7 @@ use self::rollout::Rollout;
 use self::tolerance::{CallRules, FallbackAnswer, Tolerance};
 use super::allowed::AllowedHost;
 use super::document::Document;
+use super::edge::RouteEdge;
 use super::error::ConfigError;
 use super::host::Pool;
 use super::raw::RawService;
@@ -42,6 +43,9 @@ pub struct ServiceConfig {
     pub component: PathBuf,
     /// The routes; none if only other services may call it.
     pub routes: Vec<RouteSpec>,
+    /// What the gateway does with the requests of each route, in their order. None if that is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<RouteEdge>,
     /// The limits, within their bounds.
     pub limits: Limits,
     /// How instances are used.
@@ -70,7 +74,7 @@ impl ServiceConfig {
             .chain([&self.tolerance])
             .filter_map(|tolerance| match &tolerance.fallback.as_ref()?.answer {
                 FallbackAnswer::Service(name) => Some(name),
-                FallbackAnswer::Static { .. } => None,
+                FallbackAnswer::Static(_) => None,
             });
         self.allow.services.iter().chain(fallbacks).collect()
     }
@@ -158,6 +162,7 @@ pub fn without_manifest(wasm: &Path) -> Result<ServiceConfig, ConfigError> {
     })?;
     Ok(ServiceConfig {
         routes: RouteSpec::drop_in(&name),
+        edges: Vec::new(),
         name,
         component,
         limits: Limits::default(),

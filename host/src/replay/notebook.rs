@@ -26,6 +26,7 @@ use crate::request::exchange::Exchange;
 use crate::request::run::Answered;
 use crate::request::run::functions::Invocation;
 use crate::request::run::instance::Instance;
+use crate::request::run::sender::Sender;
 
 /// Bytes of one recording.
 const BYTES_MAX: usize = 1 << 20;
@@ -178,7 +179,10 @@ impl Notebook {
         answered: Answered,
         exchange: &Arc<Exchange>,
     ) -> Answered {
-        let Answered { response, claimant } = answered;
+        let Answered { response, sender } = answered;
+        let Sender::Guest(claimant) = &sender else {
+            return Answered { response, sender };
+        };
         let (parts, body) = response.into_parts();
         let headers = listed(&parts.headers);
         self.note(cost(&parts.headers), |notes| {
@@ -188,7 +192,7 @@ impl Notebook {
         let part = Part::Answer(exchange.clone(), claimant.instance.clone());
         let tee = Tee::of(body, part, self.clone());
         let response = http::Response::from_parts(parts, Early::of(tee.boxed_unsync()));
-        Answered { response, claimant }
+        Answered { response, sender }
     }
 
     /// Throws the notes away.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use super::exchange::Exchange;
-use super::run::instance::Claimant;
+use super::run::sender::Sender;
 use crate::fault::{Cause, Fault};
 
 use self::early::Early;
@@ -207,7 +207,7 @@ pub(crate) struct Cut(Fault);
 pub(crate) struct Outgoing {
     body: Early,
     exchange: Arc<Exchange>,
-    claimant: Option<Claimant>,
+    sender: Option<Sender>,
     patience: Patience,
     /// The answer's content-length, if it has one.
     promised: Option<u64>,
@@ -222,14 +222,14 @@ impl Outgoing {
         body: Early,
         promised: Option<u64>,
         exchange: Arc<Exchange>,
-        claimant: Claimant,
+        sender: Sender,
         idle: Duration,
         may_be_unread: bool,
     ) -> OutgoingBody {
         let outgoing = Self {
             body,
             exchange,
-            claimant: Some(claimant),
+            sender: Some(sender),
             patience: Patience::new(idle),
             promised,
             bytes: 0,
@@ -275,14 +275,14 @@ impl Outgoing {
 
     fn fail(&mut self, fault: Fault) {
         self.exchange.failed(fault);
-        if let Some(claimant) = self.claimant.take() {
-            claimant.hang_up();
+        if let Some(sender) = self.sender.take() {
+            sender.hang_up();
         }
     }
 
     /// Why the guest was stopped, if it was.
     fn stopped(&self) -> Option<Fault> {
-        self.claimant.as_ref()?.stopped()
+        self.sender.as_ref()?.stopped()
     }
 
     fn failure(&self) -> Option<Fault> {
@@ -302,8 +302,8 @@ impl Outgoing {
             ));
         }
         self.exchange.over(self.bytes);
-        if let Some(claimant) = self.claimant.take() {
-            claimant.release();
+        if let Some(sender) = self.sender.take() {
+            sender.release();
         }
         Ok(())
     }
@@ -380,7 +380,7 @@ impl Body for Outgoing {
 impl Drop for Outgoing {
     fn drop(&mut self) {
         // A connection leaves a body once it has as many bytes as were promised.
-        if self.claimant.is_some() {
+        if self.sender.is_some() {
             let gone = "the connection was closed in the middle of the answer";
             let outcome = if self.is_whole() {
                 self.end()

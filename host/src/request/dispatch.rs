@@ -12,6 +12,7 @@ use skep_policy::routes::{Found, strip_prefix};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use super::body::Incoming;
+use super::edge::Edge;
 use super::exchange::Exchange;
 use super::headers::Client;
 use crate::fault::{Cause, Fault};
@@ -20,6 +21,8 @@ use crate::registry::{Service, Snapshot};
 /// Where a request goes.
 pub(crate) struct Route<'a> {
     pub(crate) service: &'a Arc<Service>,
+    /// What is to be done beside asking the service.
+    pub(crate) edge: Option<&'a Arc<Edge>>,
     /// What the service does not see of the path.
     prefix: &'a str,
     authority: Authority,
@@ -46,7 +49,8 @@ pub(crate) fn route<'a, B>(
         .find(authority.as_str(), path, request.method().as_str())
     {
         Found::Match { value, prefix } => Ok(Route {
-            service: value,
+            service: &value.service,
+            edge: value.edge.as_ref(),
             prefix,
             authority,
         }),

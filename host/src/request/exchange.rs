@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::accept::Busy;
+use super::edge::Passage;
 use super::headers::RequestId;
 use super::journey::Journey;
 use crate::config::ServiceConfig;
@@ -47,6 +48,8 @@ pub(crate) struct Exchange {
     quota: OnceLock<Quota>,
     /// A cookie that the client gets.
     cookie: OnceLock<HeaderValue>,
+    /// Its way through the policies of its route, if that has any.
+    passage: OnceLock<Box<Passage>>,
     /// How the service failed, if another answered in its place.
     covered: OnceLock<Cause>,
     /// Further tries that have come of the request.
@@ -148,6 +151,7 @@ impl Exchange {
             sent: Mutex::default(),
             quota: OnceLock::new(),
             cookie: OnceLock::new(),
+            passage: OnceLock::new(),
             covered: OnceLock::new(),
             retries: OnceLock::new(),
             is_turn: false,
@@ -255,6 +259,15 @@ impl Exchange {
 
     pub(crate) fn cookie(&self) -> Option<&HeaderValue> {
         self.cookie.get()
+    }
+
+    pub(crate) fn passes(&self, passage: Passage) {
+        // A request comes by one route.
+        drop(self.passage.set(Box::new(passage)));
+    }
+
+    pub(crate) fn passage(&self) -> Option<&Passage> {
+        self.passage.get().map(Box::as_ref)
     }
 
     /// How the service failed, if another answered in its place.

@@ -98,7 +98,7 @@ async fn check(
         Ok(answered) => {
             let status = answered.response.status();
             // The head says it all.
-            answered.claimant.hang_up();
+            answered.sender.hang_up();
             if status.is_success() || status.is_redirection() {
                 Ok(())
             } else {

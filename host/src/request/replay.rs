@@ -63,6 +63,7 @@ fn aside(revision: &Revision) -> Revision {
         digest: revision.digest.clone(),
         config: Arc::new(config),
         origin: revision.origin.clone(),
+        edges: Vec::new(),
         lines: Lines::default(),
     };
     let linked = (revision.program.clone(), revision.contracts.clone());
@@ -90,15 +91,15 @@ async fn answer(
         told: Some(Told::Again(script.clone())),
         deadline: Instant::now() + limits.timeout,
     };
-    let Answered { response, claimant } =
+    let Answered { response, sender } =
         run::call(core, &standing, (slot, revision.lease()), task).await?;
     let checked = send::check(&response).map(drop);
     let collected = match checked {
         Ok(()) => collect(core, &script.recording, response).await,
         Err(fault) => Err(fault),
     };
-    let failed = exchange.fault().cloned().or_else(|| claimant.stopped());
-    claimant.hang_up();
+    let failed = exchange.fault().cloned().or_else(|| sender.stopped());
+    sender.hang_up();
     match failed {
         Some(fault) => Err(fault),
         None => collected,

@@ -25,6 +25,7 @@ use self::meter::{Meter, Metered, Payer};
 use self::place::place;
 use self::program::Entry;
 use self::queue::Queue;
+use self::sender::Sender;
 use self::state::{MemoryLimit, State};
 use super::body;
 use super::body::early::Early;
@@ -57,6 +58,7 @@ mod place;
 mod probe;
 pub(crate) mod program;
 mod queue;
+pub(crate) mod sender;
 pub mod state;
 
 /// What an instance answers a request with.
@@ -89,10 +91,10 @@ pub(crate) struct Job {
     guards: (Slot, Lease),
 }
 
-/// A guest's answer, and the hold on the instance that still sends its body.
+/// An answer, and who still sends its body.
 pub(crate) struct Answered {
     pub(crate) response: Response<Early>,
-    pub(crate) claimant: Claimant,
+    pub(crate) sender: Sender,
 }
 
 /// Has `lease`'s revision answer the request.

@@ -16,7 +16,8 @@ use super::body::{Outgoing, OutgoingBody};
 use super::exchange::Exchange;
 use super::headers::{self, remove_hop_by_hop};
 use super::run::Answered;
-use super::run::instance::Claimant;
+use super::run::sender::Sender;
+use crate::config::answer::StaticAnswer;
 use crate::config::service::tolerance::FallbackAnswer;
 use crate::fault::{Cause, Fault};
 
@@ -40,11 +41,11 @@ pub(crate) fn guest(
     exchange: &Arc<Exchange>,
     manner: Manner,
 ) -> Result<Response<OutgoingBody>, Fault> {
-    let Answered { response, claimant } = answered;
+    let Answered { response, sender } = answered;
     let promised = match check(&response) {
         Ok(promised) => promised,
         Err(fault) => {
-            claimant.release();
+            sender.release();
             return Err(fault);
         }
     };
@@ -63,18 +64,18 @@ pub(crate) fn guest(
     if manner.without_body || status_without_body {
         exchange.over(0);
         if body.is_end_stream() {
-            claimant.release();
+            sender.release();
             return Ok(Response::from_parts(parts, empty()));
         }
         // Not joined: it ends with the guest, at the latest when that has been silent for too long.
-        drop(tokio::spawn(discard(body, claimant, manner.body_idle)));
+        drop(tokio::spawn(discard(body, sender, manner.body_idle)));
         return Ok(Response::from_parts(parts, empty()));
     }
     let body = Outgoing::boxed(
         body,
         promised,
         exchange.clone(),
-        claimant,
+        sender,
         manner.body_idle,
         manner.may_be_unread,
     );
@@ -82,9 +83,9 @@ pub(crate) fn guest(
 }
 
 /// Lets a guest write a body that nobody gets, as if somebody did.
-async fn discard(mut body: Early, claimant: Claimant, body_idle: Duration) {
+async fn discard(mut body: Early, sender: Sender, body_idle: Duration) {
     while let Ok(Some(Ok(_))) = timeout(body_idle, body.frame()).await {}
-    claimant.release();
+    sender.release();
 }
 
 /// Whether the head can be an answer's; the length that it gives the body, if it does.
@@ -130,30 +131,26 @@ pub(crate) fn fallback(
     exchange: &Arc<Exchange>,
     without_body: bool,
 ) -> Response<OutgoingBody> {
-    let FallbackAnswer::Static {
-        status,
-        headers,
-        body,
-    } = fallback
-    else {
+    let FallbackAnswer::Static(answer) = fallback else {
         return self::fault(fault, exchange, without_body);
     };
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::from_u16(*status).unwrap_or_default();
-    for (name, value) in headers {
-        // Checked when the manifest was read.
+    let (mut head, body) = always_the_same(answer).into_parts();
+    headers::insert_fallback(&mut head.headers, "static");
+    let response = Response::from_parts(head, empty());
+    finish(response, body, fault, exchange, without_body)
+}
+
+/// An answer that a file says whole.
+pub(crate) fn always_the_same(answer: &StaticAnswer) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(answer.body.clone()));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
+    for (name, value) in &answer.headers {
+        // Checked when the file was read.
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             response.headers_mut().insert(name, value);
         }
     }
-    headers::insert_fallback(response.headers_mut(), "static");
-    finish(
-        response,
-        Bytes::from(body.clone()),
-        fault,
-        exchange,
-        without_body,
-    )
+    response
 }
 
 /// Sends the host's own answer for a request that failed. The detail stays in the log.

@@ -155,12 +155,12 @@ impl<'a> Visit<'a> {
         // The guest may make anything of a body that was refused; the caller shall know why. And nothing of the answer
         // is out yet if the guest failed when it had begun with it.
         let failed = exchange.fault().cloned();
-        if let Some(fault) = failed.or_else(|| answered.claimant.stopped()) {
-            answered.claimant.hang_up();
+        if let Some(fault) = failed.or_else(|| answered.sender.stopped()) {
+            answered.sender.hang_up();
             return Err(fault);
         }
         if let Err(fault) = send::check(&answered.response) {
-            answered.claimant.release();
+            answered.sender.release();
             return Err(fault);
         }
         Ok(match notebook {

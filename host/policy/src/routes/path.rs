@@ -83,6 +83,31 @@ impl PathPattern {
         }
     }
 
+    /// The parameters' names, in their order.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &str> {
+        let pieces = self.text.split('/');
+        pieces.filter_map(|piece| {
+            let name = piece.strip_prefix('{')?.strip_suffix('}')?;
+            Some(name.strip_prefix('*').unwrap_or(name))
+        })
+    }
+
+    /// What the parameters stand for in a path that the pattern takes, in their order.
+    pub(super) fn values<'p>(&self, path: &'p str) -> Vec<&'p str> {
+        let mut rest = path.strip_prefix('/').unwrap_or(path);
+        let mut values = Vec::new();
+        for segment in &self.segments {
+            let (piece, after) = rest.split_once('/').unwrap_or((rest, ""));
+            match segment {
+                Segment::Literal(_) => {}
+                Segment::Parameter => values.push(piece),
+                Segment::Rest => values.push(rest),
+            }
+            rest = after;
+        }
+        values
+    }
+
     pub(super) fn segments(&self) -> &[Segment] {
         &self.segments
     }

@@ -16,6 +16,7 @@ use super::{
     access, tls,
 };
 use crate::config::document::{PATH_BYTES_MAX, Scope};
+use crate::config::edge::{self, EdgeConfig};
 use crate::config::error::ConfigError;
 use crate::config::raw::{
     RawCalls, RawCompile, RawConnections, RawHost, RawLog, RawPool, RawTimeouts,
@@ -141,6 +142,10 @@ pub(super) fn resolve(
         (None, Some(cache)) => origin.path(&["cache"], cache)?,
         (None, None) => state.join("cache"),
     };
+    let edge = match (raw.edge, scope) {
+        (Some(edge), Some(scope)) => edge::resolve(edge, &scope.below(&["edge"]))?,
+        _ => EdgeConfig::default(),
+    };
     let services = services(raw.services.as_deref(), &origin, &source)?;
     let keys = ["revision_history_limit"];
     let revision_history_limit =
@@ -150,6 +155,7 @@ pub(super) fn resolve(
     Ok(HostConfig {
         listen,
         tls,
+        edge,
         admin,
         tokens,
         trust,

@@ -16,6 +16,7 @@ use super::{
 use crate::config::allowed::AllowedHost;
 use crate::config::build;
 use crate::config::document::{PATH_BYTES_MAX, Scope};
+use crate::config::edge::{self, EdgeConfig, RouteEdge};
 use crate::config::error::ConfigError;
 use crate::config::raw::{RawAllow, RawInstances, RawLimits, RawRoute, RawService};
 
@@ -47,14 +48,8 @@ pub(in crate::config) fn resolve(
     let name = name(raw.name.as_deref(), default_name.as_deref(), scope)?;
     // Looked at for its mistakes only: how a service is built says nothing of what it is.
     build::check(raw.build, scope, confined)?;
-    let routes = match raw.route {
-        None => RouteSpec::drop_in(&name),
-        Some(routes) => routes
-            .into_iter()
-            .enumerate()
-            .map(|(i, raw)| route(raw, &scope.below(&["route", &i.to_string()])))
-            .collect::<Result<_, _>>()?,
-    };
+    let policies = edge::resolve(raw.edge.unwrap_or_default(), &scope.below(&["edge"]))?;
+    let (routes, edges) = routes(raw.route, &name, &policies, scope)?;
     let tolerance = tolerance::resolve(
         tolerance::Raw {
             retry: raw.retry,
@@ -71,6 +66,7 @@ pub(in crate::config) fn resolve(
     let callees = tolerance::callees(callees, &allow, &name, &scope.below(&["callee"]))?;
     Ok(ServiceConfig {
         routes,
+        edges,
         limits: limits(&raw.limits.unwrap_or_default(), &scope.below(&["limits"]))?,
         instances: instances(
             &raw.instances.unwrap_or_default(),
@@ -172,7 +168,39 @@ pub(in crate::config) fn component_path(
     Ok((given, path))
 }
 
-fn route(raw: RawRoute, scope: &Scope<'_>) -> Result<RouteSpec, ConfigError> {
+/// The routes, and what the gateway does with the requests of each: none if that is nothing for all of them.
+fn routes(
+    raw: Option<Vec<RawRoute>>,
+    name: &ServiceName,
+    policies: &EdgeConfig,
+    scope: &Scope<'_>,
+) -> Result<(Vec<RouteSpec>, Vec<RouteEdge>), ConfigError> {
+    let (routes, mut edges): (Vec<_>, Vec<_>) = match raw {
+        None => {
+            let edge = RouteEdge::of_service(policies);
+            let routes = RouteSpec::drop_in(name);
+            routes.into_iter().map(|spec| (spec, edge.clone())).unzip()
+        }
+        Some(routes) => {
+            let routes = routes.into_iter().enumerate();
+            let read = |(at, raw): (usize, _)| {
+                route(raw, policies, &scope.below(&["route", &at.to_string()]))
+            };
+            let read: Result<Vec<_>, _> = routes.map(read).collect();
+            read?.into_iter().unzip()
+        }
+    };
+    if edges.iter().all(RouteEdge::is_plain) {
+        edges.clear();
+    }
+    Ok((routes, edges))
+}
+
+fn route(
+    raw: RawRoute,
+    policies: &EdgeConfig,
+    scope: &Scope<'_>,
+) -> Result<(RouteSpec, RouteEdge), ConfigError> {
     let Some(path) = raw.path else {
         return Err(scope.error(
             &[],
@@ -204,13 +232,21 @@ fn route(raw: RawRoute, scope: &Scope<'_>) -> Result<RouteSpec, ConfigError> {
             "is empty: name a method, or leave it out for all",
         ));
     }
-    Ok(RouteSpec {
+    let spec = RouteSpec {
         host,
         path: PathPattern::try_from(path.as_str())
             .map_err(|error| scope.error(&["path"], error))?,
         methods,
         strip_prefix: raw.strip_prefix.unwrap_or(false),
-    })
+    };
+    let edge = edge::RawOfRoute {
+        rewrite: raw.rewrite,
+        redirect: raw.redirect,
+        respond: raw.respond,
+        edge: raw.edge,
+    };
+    let edge = edge::resolve_route(edge, &spec, policies, scope)?;
+    Ok((spec, edge))
 }
 
 fn limits(raw: &RawLimits, scope: &Scope<'_>) -> Result<Limits, ConfigError> {

@@ -23,7 +23,7 @@ pub fn sent(
     text: &str,
     component: &Path,
 ) -> Result<ServiceConfig, ConfigError> {
-    let document = Document::from_bytes(Path::new(NAME), text.as_bytes().to_vec())?;
+    let document = Document::from_bytes(Path::new(NAME), text.as_bytes().to_vec())?.as_sent();
     let scope = document.root();
     let mut raw: RawService = document.decode()?;
     let refuse = |keys: &[&str], is_there: bool, what: &str| match is_there {
@@ -47,20 +47,6 @@ pub fn sent(
     )?;
     let what = "is not for a configuration that is sent, since it reads the host's own environment: set values in [env]";
     refuse(&["env_inherit"], raw.env_inherit.is_some(), what)?;
-    let what =
-        "is not for a configuration that is sent, since it is a file of the host: write `body`";
-    let of_service = raw
-        .fallback
-        .iter()
-        .map(|fallback| (vec!["fallback", "file"], fallback));
-    let callees = raw.callee.iter().flatten();
-    let of_callees = callees.filter_map(|(name, callee)| {
-        let keys = vec!["callee", name.as_str(), "fallback", "file"];
-        Some((keys, callee.fallback.as_ref()?))
-    });
-    for (keys, fallback) in of_service.chain(of_callees) {
-        refuse(&keys, fallback.file.is_some(), what)?;
-    }
     raw.component = Some(component.display().to_string());
     resolve(
         raw,

@@ -55,7 +55,7 @@ impl Tolerance {
     #[must_use]
     pub fn instead(&self, cause: Cause) -> Option<&FallbackAnswer> {
         let fallback = self.fallback.as_ref()?;
-        let is_static = matches!(fallback.answer, FallbackAnswer::Static { .. });
+        let is_static = matches!(fallback.answer, FallbackAnswer::Static(_));
         (is_static && fallback.on.contains(&cause)).then_some(&fallback.answer)
     }
 }

@@ -51,10 +51,10 @@ fn what_is_said_counts() {
     assert_eq!(tolerance.breaker.unwrap().window, Span::Seconds(10));
     let key = RateKey::Header("x-key".to_owned());
     assert_eq!(tolerance.rate_limit.unwrap().key, key);
-    let FallbackAnswer::Static { status, body, .. } = tolerance.fallback.unwrap().answer else {
+    let FallbackAnswer::Static(answer) = tolerance.fallback.unwrap().answer else {
         panic!("it is static");
     };
-    assert_eq!((status, &*body), (503, &b"<p>sorry</p>"[..]));
+    assert_eq!((answer.status, &*answer.body), (503, &b"<p>sorry</p>"[..]));
     let short = service("[breaker]\nwindow_calls = 5\n").unwrap().tolerance;
     assert_eq!(short.breaker.unwrap().minimum_calls, 5);
 }

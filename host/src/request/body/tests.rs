@@ -14,6 +14,7 @@ use super::{Incoming, Outgoing};
 use crate::fault::{Cause, Fault};
 use crate::request::exchange::Exchange;
 use crate::request::run::instances::tests::alone;
+use crate::request::run::sender::Sender;
 
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -114,7 +115,7 @@ async fn what_a_stopped_guest_has_sent_is_never_all_even_if_its_end_is_there() {
         let (_seat, claimant) = alone();
         claimant.instance.ends(Cause::CpuDeadline.into());
         let sent = begun(parts, true).await;
-        let sent = Outgoing::boxed(sent, None, exchange, claimant, IDLE, false);
+        let sent = Outgoing::boxed(sent, None, exchange, Sender::Guest(claimant), IDLE, false);
         assert_eq!(sent.size_hint().exact(), None);
         assert!(!sent.is_end_stream());
     }
@@ -125,7 +126,14 @@ async fn an_answer_that_breaks_its_promise_does_not_say_how_long_it_is() {
     for parts in [&["ab"][..], &["ab", "cde"], &[]] {
         let (_seat, claimant) = alone();
         let sent = begun(parts, true).await;
-        let sent = Outgoing::boxed(sent, Some(4), Exchange::of_nobody(), claimant, IDLE, false);
+        let sent = Outgoing::boxed(
+            sent,
+            Some(4),
+            Exchange::of_nobody(),
+            Sender::Guest(claimant),
+            IDLE,
+            false,
+        );
         assert_eq!(sent.size_hint().exact(), None, "{parts:?}");
         assert!(!sent.is_end_stream(), "{parts:?}");
     }
@@ -147,7 +155,7 @@ async fn send(
         Early::of(body),
         promised,
         exchange.clone(),
-        claimant,
+        Sender::Guest(claimant),
         IDLE,
         false,
     );
@@ -206,7 +214,7 @@ async fn an_answer_that_stops_because_the_request_does_is_the_callers_doing() {
         Early::of(answer),
         None,
         exchange.clone(),
-        claimant,
+        Sender::Guest(claimant),
         IDLE,
         false,
     );
@@ -227,7 +235,7 @@ async fn an_answer_that_nobody_asks_for_is_given_up_unless_it_is_the_guest_that_
             Early::of(answer),
             None,
             exchange.clone(),
-            claimant,
+            Sender::Guest(claimant),
             3 * IDLE,
             true,
         );
@@ -260,7 +268,7 @@ async fn an_answer_that_a_connection_drops_is_the_callers_doing_unless_all_of_it
             Early::of(body(&["abcd"], false)),
             promised,
             exchange.clone(),
-            claimant,
+            Sender::Guest(claimant),
             IDLE,
             false,
         );

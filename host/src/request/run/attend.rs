@@ -10,6 +10,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::instance::{Claimant, Instance};
 use super::meter::Metered;
+use super::sender::Sender;
 use super::{Answer, Answered};
 use crate::fault::{Cause, Fault};
 use crate::request::body::early::Early;
@@ -93,9 +94,9 @@ pub(super) async fn begun(response: Response<WasiBody>, claimant: Claimant) -> O
         () = body.begin() => {}
         () = instance.rests() => {}
     }
-    let claimant = sending.0.take()?;
+    let sender = Sender::Guest(sending.0.take()?);
     let response = Response::from_parts(head, body);
-    Some(Answered { response, claimant })
+    Some(Answered { response, sender })
 }
 
 /// Lets the instance know that its caller has gone in the middle of the answer, unless the claimant is taken out.

@@ -82,7 +82,7 @@ impl Tries<'_> {
                 return answered;
             };
             if let Ok(answered) = answered {
-                answered.claimant.hang_up();
+                answered.sender.hang_up();
             }
             sleep_until(now + pause).await;
             layer.traffic.tried_again();

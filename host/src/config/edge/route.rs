@@ -1,0 +1,134 @@
+//! What the gateway does with the requests of one route.
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use skep_policy::routes::{RouteSpec, Template};
+
+use super::EdgeConfig;
+use crate::config::answer::{self, StaticAnswer};
+use crate::config::document::Scope;
+use crate::config::error::ConfigError;
+use crate::config::raw::{RawEdge, RawRedirect, RawRespond};
+
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// What the gateway does with the requests of one route.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteEdge {
+    /// The policies of the route, over those of its service.
+    pub policies: EdgeConfig,
+    /// The path that the service sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Template>,
+    /// What is answered without asking the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<RouteAnswer>,
+}
+
+impl RouteEdge {
+    /// That of a route of which nothing is said.
+    pub(in crate::config) fn of_service(policies: &EdgeConfig) -> Self {
+        Self {
+            policies: policies.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a route answers by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RouteAnswer {
+    /// That what is asked for is elsewhere.
+    Redirect {
+        /// Where; with the request's query, unless it has one.
+        to: Template,
+        /// The status: 301, 302, 303, 307 or 308.
+        status: u16,
+    },
+    /// Always the same.
+    Respond(StaticAnswer),
+}
+
+/// What files say of a route beside where it is.
+pub(in crate::config) struct Raw {
+    pub(in crate::config) rewrite: Option<String>,
+    pub(in crate::config) redirect: Option<RawRedirect>,
+    pub(in crate::config) respond: Option<RawRespond>,
+    pub(in crate::config) edge: Option<RawEdge>,
+}
+
+pub(in crate::config) fn resolve(
+    raw: Raw,
+    spec: &RouteSpec,
+    of_service: &EdgeConfig,
+    scope: &Scope<'_>,
+) -> Result<RouteEdge, ConfigError> {
+    let own = super::resolve(raw.edge.unwrap_or_default(), &scope.below(&["edge"]))?;
+    let rewrite = raw.rewrite.map(|text| {
+        if spec.strip_prefix {
+            return Err(scope.error(
+                &["rewrite"],
+                "is given beside strip_prefix: leave out one of them",
+            ));
+        }
+        Template::path(&text, &spec.path).map_err(|error| scope.error(&["rewrite"], error))
+    });
+    let answer = match (raw.redirect, raw.respond) {
+        (Some(_), Some(_)) => {
+            let what = "is given beside redirect: leave out one of them";
+            return Err(scope.error(&["respond"], what));
+        }
+        (Some(redirect), None) => {
+            Some(self::redirect(redirect, spec, &scope.below(&["redirect"]))?)
+        }
+        (None, Some(respond)) => Some(self::respond(respond, &scope.below(&["respond"]))?),
+        (None, None) => None,
+    };
+    if let (Some(_), Some(Ok(_))) = (&answer, &rewrite) {
+        return Err(scope.error(
+            &["rewrite"],
+            "is for the service, which this route never asks: leave it out",
+        ));
+    }
+    Ok(RouteEdge {
+        policies: own.over(of_service),
+        rewrite: rewrite.transpose()?,
+        answer,
+    })
+}
+
+fn redirect(
+    raw: RawRedirect,
+    spec: &RouteSpec,
+    scope: &Scope<'_>,
+) -> Result<RouteAnswer, ConfigError> {
+    let Some(to) = raw.to else {
+        return Err(scope.error(&[], "leads nowhere: add `to = \"/new/{rest}\"`, or a URL"));
+    };
+    let status = raw
+        .status
+        .unwrap_or(StatusCode::PERMANENT_REDIRECT.as_u16());
+    if !REDIRECTS.contains(&status) {
+        let what = format!("{status} sends nobody elsewhere: use 301, 302, 303, 307 or 308");
+        return Err(scope.error(&["status"], what));
+    }
+    let to = Template::location(&to, &spec.path).map_err(|error| scope.error(&["to"], error))?;
+    Ok(RouteAnswer::Redirect { to, status })
+}
+
+fn respond(raw: RawRespond, scope: &Scope<'_>) -> Result<RouteAnswer, ConfigError> {
+    let raw = answer::Raw {
+        status: raw.status,
+        headers: raw.headers,
+        body: raw.body,
+        file: raw.file,
+    };
+    answer::resolve(raw, StatusCode::OK, scope).map(RouteAnswer::Respond)
+}

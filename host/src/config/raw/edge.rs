@@ -1,0 +1,65 @@
+//! What files say of routes and of the gateway's policies.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::config::units::{OneOrMore, Span};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawRoute {
+    pub(in crate::config) host: Option<String>,
+    pub(in crate::config) path: Option<String>,
+    pub(in crate::config) methods: Option<Vec<String>>,
+    pub(in crate::config) strip_prefix: Option<bool>,
+    pub(in crate::config) rewrite: Option<String>,
+    pub(in crate::config) redirect: Option<RawRedirect>,
+    pub(in crate::config) respond: Option<RawRespond>,
+    pub(in crate::config) edge: Option<RawEdge>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawRedirect {
+    pub(in crate::config) to: Option<String>,
+    pub(in crate::config) status: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawRespond {
+    pub(in crate::config) status: Option<u16>,
+    pub(in crate::config) headers: Option<BTreeMap<String, String>>,
+    pub(in crate::config) body: Option<String>,
+    pub(in crate::config) file: Option<String>,
+}
+
+/// `[edge]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawEdge {
+    pub(in crate::config) off: Option<OneOrMore>,
+    pub(in crate::config) maintenance: Option<RawMaintenance>,
+    pub(in crate::config) request_headers: Option<RawHeaderEdits>,
+    pub(in crate::config) response_headers: Option<RawHeaderEdits>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawMaintenance {
+    pub(in crate::config) retry_after: Option<Span>,
+    pub(in crate::config) except: Option<OneOrMore>,
+    pub(in crate::config) status: Option<u16>,
+    pub(in crate::config) headers: Option<BTreeMap<String, String>>,
+    pub(in crate::config) body: Option<String>,
+    pub(in crate::config) file: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawHeaderEdits {
+    pub(in crate::config) set: Option<BTreeMap<String, String>>,
+    pub(in crate::config) add: Option<BTreeMap<String, String>>,
+    pub(in crate::config) remove: Option<Vec<String>>,
+}

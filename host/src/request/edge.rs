@@ -1,0 +1,192 @@
+//! What the gateway does with the requests of a route: before their service is asked, perhaps in its place, and with what
+//! it answers. A route without policies has none of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::uri::{PathAndQuery, Uri};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
+use skep_policy::routes::{PathPattern, Template};
+use wasmtime_wasi_http::WasiBody;
+
+use self::edits::Edits;
+use super::body::OutgoingBody;
+use super::body::early::Early;
+use super::exchange::Exchange;
+use super::run::Answered;
+use super::run::sender::Sender;
+use super::send;
+use crate::config::ServiceConfig;
+use crate::config::edge::{EdgeConfig, Maintenance, RouteAnswer, RouteEdge};
+use crate::fault::{Cause, Fault};
+
+mod edits;
+
+/// The policies of one route.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    /// The paths of the route.
+    path: PathPattern,
+    maintenance: Option<Maintenance>,
+    answer: Option<RouteAnswer>,
+    rewrite: Option<Template>,
+    request_headers: Option<Edits>,
+    response_headers: Option<Edits>,
+}
+
+impl Edge {
+    /// Those of a service's routes, in their order, over those of all; none if there is nothing to do.
+    pub(crate) fn of_routes(
+        service: &ServiceConfig,
+        of_all: &EdgeConfig,
+    ) -> Vec<Option<Arc<Self>>> {
+        if service.edges.is_empty() && *of_all == EdgeConfig::default() {
+            return Vec::new();
+        }
+        let plain = RouteEdge::default();
+        let routes = service.routes.iter().enumerate();
+        let edges = routes.map(|(at, route)| {
+            let edge = service.edges.get(at).unwrap_or(&plain);
+            Self::of(&route.path, edge, of_all)
+        });
+        edges.collect()
+    }
+
+    fn of(path: &PathPattern, route: &RouteEdge, of_all: &EdgeConfig) -> Option<Arc<Self>> {
+        let policies = route.policies.over(of_all);
+        if route.answer.is_none() && route.rewrite.is_none() && policies.is_idle() {
+            return None;
+        }
+        Some(Arc::new(Self {
+            path: path.clone(),
+            maintenance: policies.maintenance.get().cloned(),
+            answer: route.answer.clone(),
+            rewrite: route.rewrite.clone(),
+            request_headers: policies.request_headers.get().map(Edits::of),
+            response_headers: policies.response_headers.get().map(Edits::of),
+        }))
+    }
+}
+
+/// One request's way through the policies of its route.
+#[derive(Debug)]
+pub(crate) struct Passage {
+    edge: Arc<Edge>,
+    /// What the client asked for.
+    asked: Uri,
+}
+
+/// What comes of a request at the gateway.
+pub(crate) enum Entered {
+    /// It goes to its service.
+    Goes(Request<WasiBody>),
+    /// It is answered here.
+    Answered(Answered),
+}
+
+impl Passage {
+    /// Of a request as the client sent it.
+    pub(crate) fn new<B>(edge: &Arc<Edge>, request: &Request<B>) -> Self {
+        Self {
+            edge: edge.clone(),
+            asked: request.uri().clone(),
+        }
+    }
+
+    /// Before the service is asked. The request is as the service is to get it.
+    ///
+    /// # Errors
+    /// Why the request goes no further.
+    pub(crate) async fn enter(
+        &self,
+        mut request: Request<WasiBody>,
+        exchange: &Exchange,
+    ) -> Result<Entered, Fault> {
+        let edge = &self.edge;
+        if let Some(maintenance) = &edge.maintenance
+            && !is_excepted(maintenance, exchange)
+        {
+            let answer = send::always_the_same(&maintenance.answer);
+            return Ok(Entered::Answered(answered(answer)));
+        }
+        match &edge.answer {
+            Some(RouteAnswer::Respond(answer)) => {
+                let answer = send::always_the_same(answer);
+                return Ok(Entered::Answered(answered(answer)));
+            }
+            Some(RouteAnswer::Redirect { to, status }) => {
+                let answer = self.redirect(to, *status)?;
+                return Ok(Entered::Answered(answered(answer)));
+            }
+            None => {}
+        }
+        if let Some(rewrite) = &edge.rewrite {
+            let path = rewrite.fill(&edge.path, self.asked.path());
+            *request.uri_mut() = with_path(request.uri(), &path)?;
+        }
+        if let Some(edits) = &edge.request_headers {
+            edits.apply(request.headers_mut());
+        }
+        Ok(Entered::Goes(request))
+    }
+
+    /// The answer as the client gets it, whoever gave it.
+    pub(crate) fn leave(&self, mut response: Response<OutgoingBody>) -> Response<OutgoingBody> {
+        if let Some(edits) = &self.edge.response_headers {
+            edits.apply(response.headers_mut());
+        }
+        response
+    }
+
+    fn redirect(&self, to: &Template, status: u16) -> Result<Response<Bytes>, Fault> {
+        let mut location = to.fill(&self.edge.path, self.asked.path());
+        if let (Some(query), false) = (self.asked.query(), to.has_query()) {
+            location.push('?');
+            location.push_str(query);
+        }
+        let location = HeaderValue::try_from(location).map_err(malformed)?;
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+        response.headers_mut().insert(header::LOCATION, location);
+        Ok(response)
+    }
+}
+
+fn is_excepted(maintenance: &Maintenance, exchange: &Exchange) -> bool {
+    let client = exchange.journey.client;
+    client.is_some_and(|client| maintenance.except.iter().any(|net| net.contains(client)))
+}
+
+fn malformed(error: impl std::fmt::Display) -> Fault {
+    Fault::new(Cause::MalformedRequest, error)
+}
+
+/// The same at another path.
+fn with_path(uri: &Uri, path: &str) -> Result<Uri, Fault> {
+    let whole = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(whole).map_err(malformed)?);
+    Uri::from_parts(parts).map_err(malformed)
+}
+
+/// An answer of the host's own.
+pub(crate) fn answered(response: Response<Bytes>) -> Answered {
+    let (mut head, body) = response.into_parts();
+    head.headers
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let body: WasiBody = match body.is_empty() {
+        true => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+        false => Full::new(body)
+            .map_err(|never| match never {})
+            .boxed_unsync(),
+    };
+    Answered {
+        response: Response::from_parts(head, Early::of(body)),
+        sender: Sender::Host,
+    }
+}
