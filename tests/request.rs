@@ -10,6 +10,7 @@ mod connections_max;
 mod disconnect;
 mod drain;
 mod echo;
+mod edge;
 mod egress;
 mod egress_bound;
 mod environment;

@@ -20,6 +20,7 @@ use crate::engine::{Engines, PROBES_MAX};
 use crate::registry::Registry;
 use crate::replay::Replays;
 use crate::request::accept::{Acceptor, Lane, Speech};
+use crate::request::tolerate::rate::Limits;
 use crate::request::{health, overload};
 use crate::state::State;
 use crate::telemetry::traffic::HostTraffic;
@@ -56,6 +57,8 @@ pub struct Core {
     pub(crate) busy_lane: Handle,
     pub(crate) control: Handle,
     pub(crate) request_ids: RequestIds,
+    /// How much clients have had of what the gateway allows them.
+    pub(crate) limits: Limits,
     pub(crate) probes: Semaphore,
     /// Told when a candidate on trial turns out not to be healthy.
     pub(crate) alarm: Notify,
@@ -135,6 +138,7 @@ impl Core {
             busy_lane,
             control,
             request_ids: RequestIds::new(),
+            limits: Limits::default(),
             probes: Semaphore::new(PROBES_MAX as usize),
             alarm: Notify::new(),
             replays: Replays::default(),

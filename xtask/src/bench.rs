@@ -16,6 +16,7 @@ use crate::guests;
 
 mod contender;
 mod drop_in;
+mod edge;
 mod foreign;
 mod hop;
 mod load;
@@ -79,6 +80,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted("hop") {
         hop::measure(scale.seconds, scale.rounds, &mut figures)?;
+    }
+    if wanted("edge") {
+        edge::measure(&scale, &mut figures)?;
     }
     if wanted("services") {
         many::measure(scale.services, scale.seconds, scale.rounds, &mut figures)?;

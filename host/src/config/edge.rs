@@ -9,6 +9,7 @@ use skep_policy::quote::quoted;
 use super::document::Scope;
 use super::error::ConfigError;
 use super::raw::RawEdge;
+use super::service::tolerance::{self, RateLimit};
 
 pub use self::headers::HeaderEdits;
 pub use self::maintenance::Maintenance;
@@ -20,7 +21,12 @@ mod maintenance;
 mod route;
 
 /// The names of policies: their tables', and what `off` takes.
-const POLICIES: [&str; 3] = ["maintenance", "request_headers", "response_headers"];
+const POLICIES: [&str; 4] = [
+    "maintenance",
+    "rate_limit",
+    "request_headers",
+    "response_headers",
+];
 
 /// What one `[edge]` says, or several that lie over each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +35,24 @@ pub struct EdgeConfig {
     /// Requests are answered for, since the service is not to be asked.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub maintenance: Setting<Maintenance>,
+    /// Requests that are too many are refused.
+    #[serde(skip_serializing_if = "Setting::is_inherited")]
+    pub rate_limit: Setting<EdgeRate>,
     /// What is changed of a request's headers before the service gets them.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub request_headers: Setting<HeaderEdits>,
     /// What is changed of an answer's headers before the client gets them.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub response_headers: Setting<HeaderEdits>,
+}
+
+/// A limit of requests from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeRate {
+    /// The limit.
+    pub limit: RateLimit,
+    /// The one route whose requests count, if not all do that it holds for.
+    pub route: Option<String>,
 }
 
 /// What is said of one policy.
@@ -77,6 +95,7 @@ impl EdgeConfig {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.maintenance.get().is_none()
+            && self.rate_limit.get().is_none()
             && self.request_headers.get().is_none()
             && self.response_headers.get().is_none()
     }
@@ -86,6 +105,7 @@ impl EdgeConfig {
     pub fn over(&self, below: &Self) -> Self {
         Self {
             maintenance: self.maintenance.over(&below.maintenance),
+            rate_limit: self.rate_limit.over(&below.rate_limit),
             request_headers: self.request_headers.over(&below.request_headers),
             response_headers: self.response_headers.over(&below.response_headers),
         }
@@ -99,6 +119,12 @@ pub(super) fn resolve(raw: RawEdge, scope: &Scope<'_>) -> Result<EdgeConfig, Con
     };
     Ok(EdgeConfig {
         maintenance: reader.setting("maintenance", raw.maintenance, maintenance::resolve)?,
+        rate_limit: reader.setting("rate_limit", raw.rate_limit, |raw, scope| {
+            Ok(EdgeRate {
+                limit: tolerance::rate_limit(&raw, scope)?,
+                route: None,
+            })
+        })?,
         request_headers: reader.setting(
             "request_headers",
             raw.request_headers,

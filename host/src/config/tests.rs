@@ -1,6 +1,7 @@
 //! What a service's configuration resolves to; the host's is in `settings`. What it refuses is in `messages`, what it survives in `hostile`.
 
 mod build;
+mod edge;
 mod hostile;
 mod messages;
 mod record;

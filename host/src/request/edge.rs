@@ -18,8 +18,10 @@ use super::exchange::Exchange;
 use super::run::Answered;
 use super::run::sender::Sender;
 use super::send;
+use super::tolerate::rate::{self, Buckets, Limits, Subject};
 use crate::config::ServiceConfig;
-use crate::config::edge::{EdgeConfig, Maintenance, RouteAnswer, RouteEdge};
+use crate::config::edge::{EdgeConfig, Maintenance, RouteAnswer, RouteEdge, Setting};
+use crate::config::service::tolerance::RateLimit;
 use crate::fault::{Cause, Fault};
 
 mod edits;
@@ -30,10 +32,18 @@ pub(crate) struct Edge {
     /// The paths of the route.
     path: PathPattern,
     maintenance: Option<Maintenance>,
+    rate: Option<Rate>,
     answer: Option<RouteAnswer>,
     rewrite: Option<Template>,
     request_headers: Option<Edits>,
     response_headers: Option<Edits>,
+}
+
+/// How many requests there may be.
+#[derive(Debug)]
+struct Rate {
+    limit: RateLimit,
+    buckets: Arc<Buckets>,
 }
 
 impl Edge {
@@ -41,6 +51,7 @@ impl Edge {
     pub(crate) fn of_routes(
         service: &ServiceConfig,
         of_all: &EdgeConfig,
+        limits: &Limits,
     ) -> Vec<Option<Arc<Self>>> {
         if service.edges.is_empty() && *of_all == EdgeConfig::default() {
             return Vec::new();
@@ -49,24 +60,36 @@ impl Edge {
         let routes = service.routes.iter().enumerate();
         let edges = routes.map(|(at, route)| {
             let edge = service.edges.get(at).unwrap_or(&plain);
-            Self::of(&route.path, edge, of_all)
+            let policies = edge.policies.over(of_all);
+            if edge.answer.is_none() && edge.rewrite.is_none() && policies.is_idle() {
+                return None;
+            }
+            let is_of_all = edge.policies.rate_limit == Setting::Inherited;
+            let name = (!is_of_all).then(|| service.name.clone());
+            let rate = policies.rate_limit.get().map(|rate| Rate {
+                buckets: limits.buckets((name, rate.route.clone()), &rate.limit.settings),
+                limit: rate.limit.clone(),
+            });
+            Some(Arc::new(Self::of(&route.path, edge, &policies, rate)))
         });
         edges.collect()
     }
 
-    fn of(path: &PathPattern, route: &RouteEdge, of_all: &EdgeConfig) -> Option<Arc<Self>> {
-        let policies = route.policies.over(of_all);
-        if route.answer.is_none() && route.rewrite.is_none() && policies.is_idle() {
-            return None;
-        }
-        Some(Arc::new(Self {
+    fn of(
+        path: &PathPattern,
+        route: &RouteEdge,
+        policies: &EdgeConfig,
+        rate: Option<Rate>,
+    ) -> Self {
+        Self {
             path: path.clone(),
             maintenance: policies.maintenance.get().cloned(),
+            rate,
             answer: route.answer.clone(),
             rewrite: route.rewrite.clone(),
             request_headers: policies.request_headers.get().map(Edits::of),
             response_headers: policies.response_headers.get().map(Edits::of),
-        }))
+        }
     }
 }
 
@@ -110,6 +133,10 @@ impl Passage {
         {
             let answer = send::always_the_same(&maintenance.answer);
             return Ok(Entered::Answered(answered(answer)));
+        }
+        if let Some(Rate { limit, buckets }) = &edge.rate {
+            let verdict = buckets.take(Subject::of(&limit.key, &request, exchange));
+            rate::obey(verdict, limit, exchange)?;
         }
         match &edge.answer {
             Some(RouteAnswer::Respond(answer)) => {

@@ -1,24 +1,24 @@
 //! What manifests want done about faults: requests that are too many are refused, a service that fails is given a rest,
 //! what failed is tried again, and another answers in its place.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::time::Duration;
 
-use http::{HeaderValue, Request};
+use http::Request;
 use skep_policy::breaker::Outcome;
 use tokio::time::Instant;
 use wasmtime_wasi_http::WasiBody;
 
 use self::again::{Tries, request_of, spare};
 use self::guards::Passing;
+use self::rate::Subject;
 use super::choose;
-use super::exchange::{Exchange, Quota};
-use super::headers::{self, FORWARDED_FOR};
+use super::exchange::Exchange;
+use super::headers;
 use super::run::Answered;
 use super::run::functions::Invocation;
 use super::visit::Visit;
-use crate::config::service::tolerance::{FallbackAnswer, RateKey, RateLimit, Tolerance};
+use crate::config::service::tolerance::{FallbackAnswer, Tolerance};
 use crate::fault::{Blame, Cause, Fault};
 use crate::telemetry::edges::Edge;
 use crate::telemetry::traffic::Traffic;
@@ -27,6 +27,7 @@ pub(crate) use self::guards::Guards;
 
 mod again;
 mod guards;
+pub(crate) mod rate;
 
 /// Rules between a request and what answers it: those of a service for all who ask it, or of one of its callers.
 #[derive(Clone, Copy)]
@@ -68,8 +69,12 @@ impl<'a> Layer<'a> {
     async fn reach(self, visit: Visit<'_>, request: Request<WasiBody>) -> Result<Answered, Fault> {
         let Self { tolerance, .. } = self;
         let exchange = visit.exchange;
-        if let Some(limit) = &tolerance.rate_limit {
-            rate(limit, self.guards, &request, exchange)?;
+        if let Some(limit) = &tolerance.rate_limit
+            && let Some(verdict) = self
+                .guards
+                .take(Subject::of(&limit.key, &request, exchange))
+        {
+            rate::obey(verdict, limit, exchange)?;
         }
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         let spare = spare(&request);
@@ -183,47 +188,6 @@ impl<'a> Layer<'a> {
         }
         answered
     }
-}
-
-/// Counts the request against its limit.
-fn rate(
-    limit: &RateLimit,
-    guards: &Guards,
-    request: &Request<WasiBody>,
-    exchange: &Exchange,
-) -> Result<(), Fault> {
-    let caller = exchange.journey.caller.as_ref();
-    let header = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
-    let verdict = match (&limit.key, caller) {
-        (RateKey::All, _) => guards.take(()),
-        (RateKey::Client, Some(caller)) => guards.take(caller.service.as_str()),
-        (RateKey::Client, None) => guards.take(network(header(FORWARDED_FOR.as_str()))),
-        (RateKey::Header(name), _) => guards.take(header(name)),
-    };
-    let Some(verdict) = verdict else {
-        return Ok(());
-    };
-    exchange.says_quota(Quota {
-        settings: limit.settings.clone(),
-        verdict,
-    });
-    if verdict.passes {
-        return Ok(());
-    }
-    let mut fault = Fault::new(Cause::RateLimited, "more requests than [rate_limit] allows");
-    fault.retry_after = Some(whole_seconds(verdict.retry_after));
-    Err(fault)
-}
-
-/// The address that a client can't change at will: of IPv6 it has at least 64 bits to itself.
-fn network(address: Option<&[u8]>) -> Option<IpAddr> {
-    let address = std::str::from_utf8(address?).ok()?.parse().ok()?;
-    Some(match address {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    })
 }
 
 /// Seconds, rounded up; at least one.

@@ -1,5 +1,6 @@
 //! Load: wrk for as many requests as can be, a constant rate of them, and one large body sent and read back.
 
+use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -33,24 +34,21 @@ pub(super) fn check() -> anyhow::Result<()> {
 
 /// `GET url` on `connections` for `seconds`, from one thread.
 pub(super) fn run(url: &str, connections: u32, seconds: u32) -> anyhow::Result<Outcome> {
-    run_with(url, connections, seconds, None)
+    run_with(url, connections, seconds, &[])
 }
 
-/// As [`run`], with a script that makes the requests.
+/// As [`run`], with more of wrk's flags.
 pub(super) fn run_with(
     url: &str,
     connections: u32,
     seconds: u32,
-    script: Option<&std::path::Path>,
+    flags: &[&OsStr],
 ) -> anyhow::Result<Outcome> {
     let mut wrk = Command::new("wrk");
     wrk.args(["-t1", "--latency"])
         .arg(format!("-c{connections}"))
         .arg(format!("-d{seconds}s"));
-    if let Some(script) = script {
-        wrk.arg("-s").arg(script);
-    }
-    let output = wrk.arg(url).output()?;
+    let output = wrk.args(flags).arg(url).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "wrk failed: {text}");
     if text.contains("Non-2xx") || text.contains("Socket errors") {

@@ -35,7 +35,12 @@ pub(super) fn measure(
     for _ in 0..rounds {
         let (of_one, _) = start(&one)?;
         let resident_of_one = of_one.resident()?;
-        let base = load::run_with(&of_one.url("/"), CONNECTIONS, seconds, Some(&always))?;
+        let base = load::run_with(
+            &of_one.url("/"),
+            CONNECTIONS,
+            seconds,
+            &["-s".as_ref(), always.as_ref()],
+        )?;
         drop(of_one);
         let (of_half, took) = start(&home.join("half"))?;
         figures.add("skep start of half the services", "s", took);
@@ -44,7 +49,12 @@ pub(super) fn measure(
         figures.add("skep start of all services", "s", took);
         let each = (of_all.resident()? - resident_of_one) as f64 / (services - 1) as f64;
         figures.add("skep idle service", "KiB", each / 1024.0);
-        let all = load::run_with(&of_all.url("/"), CONNECTIONS, seconds, Some(&spread))?;
+        let all = load::run_with(
+            &of_all.url("/"),
+            CONNECTIONS,
+            seconds,
+            &["-s".as_ref(), spread.as_ref()],
+        )?;
         figures.add("skep one service", "req/s", base.rate);
         figures.add("skep all services", "req/s", all.rate);
     }

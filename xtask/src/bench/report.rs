@@ -155,6 +155,48 @@ const LINES: &[Line] = {
             RatioAtMost("native hop", 0.1),
         ),
         (
+            "JWT ÷ no policy",
+            "skep, JWT",
+            RATE,
+            Ratio("skep, no policy", 0.85),
+        ),
+        (
+            "rate limit ÷ no policy",
+            "skep, rate limit",
+            RATE,
+            Ratio("skep, no policy", 0.85),
+        ),
+        (
+            "CORS ÷ no policy",
+            "skep, CORS",
+            RATE,
+            Ratio("skep, no policy", 0.85),
+        ),
+        (
+            "access log ÷ no policy",
+            "skep, access log",
+            RATE,
+            Ratio("skep, no policy", 0.85),
+        ),
+        (
+            "JWT, rate limit, CORS and access log ÷ no policy",
+            "skep, four policies",
+            RATE,
+            Ratio("skep, no policy", 0.85),
+        ),
+        (
+            "fixed answer over TLS ÷ nginx",
+            "skep, TLS",
+            RATE,
+            Ratio("nginx, TLS", 0.5),
+        ),
+        (
+            "64 KiB of JSON as gzip ÷ nginx",
+            "skep, gzip",
+            RATE,
+            Ratio("nginx, gzip", 0.5),
+        ),
+        (
             "drop-in to first 200, compiled before",
             "skep drop-in, compiled before",
             "ms",

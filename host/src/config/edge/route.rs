@@ -2,9 +2,9 @@
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use skep_policy::routes::{RouteSpec, Template};
+use skep_policy::routes::{Method, RouteSpec, Template};
 
-use super::EdgeConfig;
+use super::{EdgeConfig, Setting};
 use crate::config::answer::{self, StaticAnswer};
 use crate::config::document::Scope;
 use crate::config::error::ConfigError;
@@ -70,7 +70,10 @@ pub(in crate::config) fn resolve(
     of_service: &EdgeConfig,
     scope: &Scope<'_>,
 ) -> Result<RouteEdge, ConfigError> {
-    let own = super::resolve(raw.edge.unwrap_or_default(), &scope.below(&["edge"]))?;
+    let mut own = super::resolve(raw.edge.unwrap_or_default(), &scope.below(&["edge"]))?;
+    if let Setting::Is(rate) = &mut own.rate_limit {
+        rate.route = Some(shown(spec));
+    }
     let rewrite = raw.rewrite.map(|text| {
         if spec.strip_prefix {
             return Err(scope.error(
@@ -102,6 +105,14 @@ pub(in crate::config) fn resolve(
         rewrite: rewrite.transpose()?,
         answer,
     })
+}
+
+/// What tells a route from all others.
+fn shown(spec: &RouteSpec) -> String {
+    let host = spec.host.as_ref().map(ToString::to_string);
+    let methods = spec.methods.iter().flatten().map(Method::as_str);
+    let methods = methods.collect::<Vec<_>>().join(",");
+    format!("{methods} {}{}", host.unwrap_or_default(), spec.path)
 }
 
 fn redirect(

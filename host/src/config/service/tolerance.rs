@@ -281,7 +281,10 @@ fn health(raw: RawHealth, scope: &Scope<'_>) -> Result<health::Settings, ConfigE
     clippy::cast_sign_loss,
     reason = "between 1 and a million"
 )]
-fn rate_limit(raw: &RawRateLimit, scope: &Scope<'_>) -> Result<RateLimit, ConfigError> {
+pub(in crate::config) fn rate_limit(
+    raw: &RawRateLimit,
+    scope: &Scope<'_>,
+) -> Result<RateLimit, ConfigError> {
     let Some(rate) = raw.requests_per_second else {
         let what = "has no rate: add `requests_per_second = 100`";
         return Err(scope.error(&[], what));
