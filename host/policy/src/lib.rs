@@ -9,6 +9,7 @@ pub mod contract;
 pub mod duration;
 pub mod fit;
 pub mod health;
+pub mod identity;
 pub mod isolation;
 pub mod limits;
 pub mod name;

@@ -1,0 +1,60 @@
+//! Claims as values of headers.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::claims::scalar;
+
+/// Longest value of a header that is made of a claim, in bytes.
+pub const VALUE_BYTES_MAX: usize = 8 << 10;
+
+/// The value of a header that says what a claim says. Arrays are joined by commas; a comma or a percent sign in an item,
+/// and a space at its ends, are percent-encoded, so that no item looks like two.
+///
+/// # Errors
+/// None of a header's value is made of a null, an object, an array of other than texts, numbers and booleans, of control
+/// characters, or of more than [`VALUE_BYTES_MAX`] bytes. Null is as if the claim were not there.
+pub fn tell(claim: &Value) -> Result<Option<String>, Unfit> {
+    let told = match claim {
+        Value::Null => return Ok(None),
+        Value::Array(items) => {
+            let mut told = String::new();
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    told.push(',');
+                }
+                item_into(&mut told, &scalar(item).ok_or(Unfit)?);
+                if told.len() > VALUE_BYTES_MAX {
+                    return Err(Unfit);
+                }
+            }
+            told
+        }
+        one => scalar(one).ok_or(Unfit)?,
+    };
+    let fits = told.len() <= VALUE_BYTES_MAX && !told.chars().any(char::is_control);
+    fits.then_some(Some(told)).ok_or(Unfit)
+}
+
+/// No header can say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no header can have this value")]
+pub struct Unfit;
+
+fn item_into(told: &mut String, item: &str) {
+    let last = item.len().saturating_sub(1);
+    for (at, character) in item.char_indices() {
+        let is_end = at == 0 || at == last;
+        match character {
+            ',' | '%' => encode(told, character),
+            ' ' if is_end => encode(told, character),
+            other => told.push(other),
+        }
+    }
+}
+
+fn encode(told: &mut String, character: char) {
+    // A string takes everything.
+    write!(told, "%{:02X}", u32::from(character)).ok();
+}
