@@ -1,5 +1,10 @@
 //! A request's way, seen from outside.
 
+mod auth_basic;
+mod auth_hostile;
+mod auth_jwt;
+mod auth_keys;
+mod auth_keys_url;
 mod body_limit;
 mod call_rules;
 mod calls;

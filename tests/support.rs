@@ -6,6 +6,7 @@ pub(crate) mod deploying;
 pub(crate) mod elsewhere;
 pub(crate) mod guests;
 pub(crate) mod host;
+pub(crate) mod issuer;
 pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod operator;

@@ -247,7 +247,7 @@ impl Deployer {
             digest: compiled.digest.to_string(),
             config: config.clone(),
             origin,
-            edges: Edge::of_routes(&config, &self.core.config.edge, &self.core.limits),
+            edges: Edge::of_routes(&config, &self.core),
             lines: self.core.lines.clone(),
         };
         let linked = (Arc::new(program), compiled.contracts.clone());

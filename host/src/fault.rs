@@ -36,6 +36,7 @@ pub enum Cause {
     MalformedRequest,
     NoRoute,
     WrongMethod,
+    Unauthenticated,
     Forbidden,
     NoRevision,
     BodyTooLarge,
@@ -44,6 +45,7 @@ pub enum Cause {
     RateLimited,
     Overloaded,
     QueueFull,
+    IdentityUnknown,
     NotReady,
     Draining,
     BreakerOpen,
@@ -83,10 +85,11 @@ impl Cause {
     }
 
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::MalformedRequest,
         Self::NoRoute,
         Self::WrongMethod,
+        Self::Unauthenticated,
         Self::Forbidden,
         Self::NoRevision,
         Self::BodyTooLarge,
@@ -95,6 +98,7 @@ impl Cause {
         Self::RateLimited,
         Self::Overloaded,
         Self::QueueFull,
+        Self::IdentityUnknown,
         Self::NotReady,
         Self::Draining,
         Self::BreakerOpen,
@@ -118,6 +122,7 @@ impl Cause {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
             Self::NoRoute | Self::NoRevision => StatusCode::NOT_FOUND,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -127,6 +132,7 @@ impl Cause {
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded
             | Self::QueueFull
+            | Self::IdentityUnknown
             | Self::NotReady
             | Self::Draining
             | Self::BreakerOpen
@@ -152,6 +158,7 @@ impl Cause {
             Self::MalformedRequest
             | Self::NoRoute
             | Self::WrongMethod
+            | Self::Unauthenticated
             | Self::Forbidden
             | Self::NoRevision
             | Self::BodyTooLarge
@@ -172,6 +179,7 @@ impl Cause {
             | Self::BreakerOpen
             | Self::Unhealthy => Blame::Guest,
             Self::Overloaded
+            | Self::IdentityUnknown
             | Self::NotReady
             | Self::Draining
             | Self::PoolExhausted
@@ -185,6 +193,7 @@ impl Cause {
             Self::MalformedRequest => "malformed_request",
             Self::NoRoute => "no_route",
             Self::WrongMethod => "wrong_method",
+            Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::NoRevision => "no_revision",
             Self::BodyTooLarge => "body_too_large",
@@ -193,6 +202,7 @@ impl Cause {
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::QueueFull => "queue_full",
+            Self::IdentityUnknown => "identity_unknown",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
             Self::BreakerOpen => "breaker_open",
@@ -218,7 +228,8 @@ impl Cause {
             Self::MalformedRequest => "the request is malformed",
             Self::NoRoute => "no service has a route for this request",
             Self::WrongMethod => "the route does not take this method",
-            Self::Forbidden => "only who may deploy may ask for a revision",
+            Self::Unauthenticated => "the request does not prove who sent it",
+            Self::Forbidden => "whoever sent the request may not ask for this",
             Self::NoRevision => "no such revision runs or is on trial",
             Self::BodyTooLarge => "the request body is larger than the service allows",
             Self::BodyTimeout => "the request body stopped arriving",
@@ -226,6 +237,7 @@ impl Cause {
             Self::RateLimited => "too many requests",
             Self::Overloaded => "the host has more to do than it can",
             Self::QueueFull => "the service's queue is full",
+            Self::IdentityUnknown => "who sent the request can't be verified now",
             Self::NotReady => "the service has no running revision",
             Self::Draining => "what would answer is being shut down",
             Self::BreakerOpen => "the service fails too often and is given a rest",
@@ -263,6 +275,8 @@ pub struct Fault {
     pub detail: String,
     /// For [`Cause::WrongMethod`]: the methods that the route takes.
     pub allow: Option<String>,
+    /// How whoever asks can prove who it is: values of `www-authenticate`.
+    pub challenges: Vec<String>,
     /// Seconds after which trying again makes sense, if that is known better than by the cause.
     pub retry_after: Option<u32>,
     /// Whether the guest failed before it sent anything to anyone.
@@ -278,6 +292,7 @@ impl Fault {
             cause,
             detail,
             allow: None,
+            challenges: Vec::new(),
             retry_after: None,
             unobserved: false,
         }

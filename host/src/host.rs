@@ -20,6 +20,7 @@ use crate::engine::{Engines, PROBES_MAX};
 use crate::registry::Registry;
 use crate::replay::Replays;
 use crate::request::accept::{Acceptor, Lane, Speech};
+use crate::request::edge::auth::Identities;
 use crate::request::tolerate::rate::Limits;
 use crate::request::{health, overload};
 use crate::state::State;
@@ -54,6 +55,8 @@ pub struct Core {
     /// What guests print.
     pub lines: Lines,
     pub(crate) egress: Arc<Outside>,
+    /// What verifies who sent requests.
+    pub(crate) identities: Arc<Identities>,
     pub(crate) busy_lane: Handle,
     pub(crate) control: Handle,
     pub(crate) request_ids: RequestIds,
@@ -135,6 +138,7 @@ impl Core {
             traffic: Arc::default(),
             lines: Lines::default(),
             egress: Outside::new(control.clone()),
+            identities: Identities::new(control.clone())?,
             busy_lane,
             control,
             request_ids: RequestIds::new(),

@@ -31,6 +31,7 @@ pub(crate) mod exchange;
 pub mod gate;
 mod headers;
 pub(crate) mod health;
+pub(crate) mod identity;
 pub(crate) mod journey;
 mod lease;
 pub(crate) mod overload;

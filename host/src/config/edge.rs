@@ -11,18 +11,24 @@ use super::error::ConfigError;
 use super::raw::RawEdge;
 use super::service::tolerance::{self, RateLimit};
 
+pub(crate) use self::auth::htpasswd;
+pub use self::auth::{
+    ApiKeys, Auth, Basic, Jwt, KeyDigest, KeySource, Location, PasswordHash, Users,
+};
 pub use self::headers::HeaderEdits;
 pub use self::maintenance::Maintenance;
 pub(super) use self::route::{Raw as RawOfRoute, resolve as resolve_route};
 pub use self::route::{RouteAnswer, RouteEdge};
 
+mod auth;
 mod headers;
 mod maintenance;
 mod route;
 
 /// The names of policies: their tables', and what `off` takes.
-const POLICIES: [&str; 4] = [
+const POLICIES: [&str; 5] = [
     "maintenance",
+    "auth",
     "rate_limit",
     "request_headers",
     "response_headers",
@@ -35,6 +41,9 @@ pub struct EdgeConfig {
     /// Requests are answered for, since the service is not to be asked.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub maintenance: Setting<Maintenance>,
+    /// Who may come in.
+    #[serde(skip_serializing_if = "Setting::is_inherited")]
+    pub auth: Setting<Auth>,
     /// Requests that are too many are refused.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub rate_limit: Setting<EdgeRate>,
@@ -95,6 +104,7 @@ impl EdgeConfig {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.maintenance.get().is_none()
+            && self.auth.get().is_none()
             && self.rate_limit.get().is_none()
             && self.request_headers.get().is_none()
             && self.response_headers.get().is_none()
@@ -105,6 +115,7 @@ impl EdgeConfig {
     pub fn over(&self, below: &Self) -> Self {
         Self {
             maintenance: self.maintenance.over(&below.maintenance),
+            auth: self.auth.over(&below.auth),
             rate_limit: self.rate_limit.over(&below.rate_limit),
             request_headers: self.request_headers.over(&below.request_headers),
             response_headers: self.response_headers.over(&below.response_headers),
@@ -119,6 +130,7 @@ pub(super) fn resolve(raw: RawEdge, scope: &Scope<'_>) -> Result<EdgeConfig, Con
     };
     Ok(EdgeConfig {
         maintenance: reader.setting("maintenance", raw.maintenance, maintenance::resolve)?,
+        auth: reader.setting("auth", raw.auth, auth::resolve)?,
         rate_limit: reader.setting("rate_limit", raw.rate_limit, |raw, scope| {
             Ok(EdgeRate {
                 limit: tolerance::rate_limit(&raw, scope)?,

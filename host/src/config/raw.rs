@@ -7,8 +7,10 @@ use serde::de::IgnoredAny;
 
 use super::units::{OneOrMore, RawCommand, Size, Span};
 
+mod auth;
 mod edge;
 
+pub(super) use self::auth::*;
 pub(super) use self::edge::*;
 
 /// `service.toml`, `NAME.toml`, or a `[[service]]` in `skep.toml`.

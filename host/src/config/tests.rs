@@ -1,5 +1,6 @@
 //! What a service's configuration resolves to; the host's is in `settings`. What it refuses is in `messages`, what it survives in `hostile`.
 
+mod auth;
 mod build;
 mod edge;
 mod hostile;

@@ -65,7 +65,7 @@ impl Errand {
         }
         let journey = Journey {
             retries: Some(exchange.retries().clone()),
-            ..exchange.journey.clone()
+            ..exchange.onward()
         };
         Some(Arc::new(Self {
             id: exchange.id.clone(),
@@ -275,6 +275,9 @@ fn introduce(
     let caller = exchange.journey.caller.as_ref();
     let caller = caller.map_or("", |caller| caller.service.as_ref());
     headers::introduce_caller(request.headers_mut(), caller, &host);
+    if let Some(identity) = &exchange.journey.identity {
+        identity.introduce(request.headers_mut());
+    }
     if let Some(trace) = &exchange.journey.trace {
         trace.insert(request.headers_mut());
     }

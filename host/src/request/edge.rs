@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use skep_policy::routes::{PathPattern, Template};
 use wasmtime_wasi_http::WasiBody;
 
+use self::auth::Auth;
 use self::edits::Edits;
 use super::body::OutgoingBody;
 use super::body::early::Early;
@@ -18,12 +19,14 @@ use super::exchange::Exchange;
 use super::run::Answered;
 use super::run::sender::Sender;
 use super::send;
-use super::tolerate::rate::{self, Buckets, Limits, Subject};
+use super::tolerate::rate::{self, Buckets, Subject};
 use crate::config::ServiceConfig;
 use crate::config::edge::{EdgeConfig, Maintenance, RouteAnswer, RouteEdge, Setting};
 use crate::config::service::tolerance::RateLimit;
 use crate::fault::{Cause, Fault};
+use crate::host::Core;
 
+pub(crate) mod auth;
 mod edits;
 
 /// The policies of one route.
@@ -32,6 +35,7 @@ pub(crate) struct Edge {
     /// The paths of the route.
     path: PathPattern,
     maintenance: Option<Maintenance>,
+    auth: Option<Auth>,
     rate: Option<Rate>,
     answer: Option<RouteAnswer>,
     rewrite: Option<Template>,
@@ -48,11 +52,8 @@ struct Rate {
 
 impl Edge {
     /// Those of a service's routes, in their order, over those of all; none if there is nothing to do.
-    pub(crate) fn of_routes(
-        service: &ServiceConfig,
-        of_all: &EdgeConfig,
-        limits: &Limits,
-    ) -> Vec<Option<Arc<Self>>> {
+    pub(crate) fn of_routes(service: &ServiceConfig, core: &Core) -> Vec<Option<Arc<Self>>> {
+        let of_all = &core.config.edge;
         if service.edges.is_empty() && *of_all == EdgeConfig::default() {
             return Vec::new();
         }
@@ -67,10 +68,12 @@ impl Edge {
             let is_of_all = edge.policies.rate_limit == Setting::Inherited;
             let name = (!is_of_all).then(|| service.name.clone());
             let rate = policies.rate_limit.get().map(|rate| Rate {
-                buckets: limits.buckets((name, rate.route.clone()), &rate.limit.settings),
+                buckets: core
+                    .limits
+                    .buckets((name, rate.route.clone()), &rate.limit.settings),
                 limit: rate.limit.clone(),
             });
-            Some(Arc::new(Self::of(&route.path, edge, &policies, rate)))
+            Some(Arc::new(Self::of(&route.path, edge, &policies, rate, core)))
         });
         edges.collect()
     }
@@ -80,10 +83,13 @@ impl Edge {
         route: &RouteEdge,
         policies: &EdgeConfig,
         rate: Option<Rate>,
+        core: &Core,
     ) -> Self {
+        let auth = policies.auth.get();
         Self {
             path: path.clone(),
             maintenance: policies.maintenance.get().cloned(),
+            auth: auth.map(|auth| Auth::new(auth, &core.identities)),
             rate,
             answer: route.answer.clone(),
             rewrite: route.rewrite.clone(),
@@ -133,6 +139,9 @@ impl Passage {
         {
             let answer = send::always_the_same(&maintenance.answer);
             return Ok(Entered::Answered(answered(answer)));
+        }
+        if let Some(auth) = &edge.auth {
+            auth.enter(request.headers_mut(), exchange).await?;
         }
         if let Some(Rate { limit, buckets }) = &edge.rate {
             let verdict = buckets.take(Subject::of(&limit.key, &request, exchange));

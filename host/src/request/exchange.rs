@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::accept::Busy;
 use super::edge::Passage;
 use super::headers::RequestId;
+use super::identity::Identity;
 use super::journey::Journey;
 use crate::config::ServiceConfig;
 use crate::config::service::tolerance::CallRules;
@@ -35,6 +36,8 @@ pub(crate) struct Exchange {
     service: OnceLock<Arc<Service>>,
     revision: OnceLock<Arc<Revision>>,
     pub(crate) journey: Journey,
+    /// Who sent it, if it comes from outside and that was verified.
+    identity: OnceLock<Arc<Identity>>,
     /// For a call: where it is counted for the two services, and what the caller's manifest says.
     edge: Option<(Arc<Edge>, Arc<ServiceConfig>)>,
     /// Whether it has one of the places that the caller's rules leave for such calls.
@@ -143,6 +146,7 @@ impl Exchange {
             service: OnceLock::new(),
             revision: OnceLock::new(),
             journey,
+            identity: OnceLock::new(),
             edge: None,
             has_place: AtomicBool::new(false),
             fault: OnceLock::new(),
@@ -170,7 +174,7 @@ impl Exchange {
 
     /// One try of several for the same request, or another service's turn: what comes of it is no matter of the others.
     pub(crate) fn turn(&self, service: &Arc<Service>) -> Arc<Self> {
-        let (method, journey) = (self.method.clone(), self.journey.clone());
+        let (method, journey) = (self.method.clone(), self.onward());
         let mut turn = Self::blank(self.id.clone(), method, journey, self.host_traffic.clone());
         turn.started = self.started;
         turn.service = service.clone().into();
@@ -259,6 +263,25 @@ impl Exchange {
 
     pub(crate) fn cookie(&self) -> Option<&HeaderValue> {
         self.cookie.get()
+    }
+
+    /// It was verified who sent it.
+    pub(crate) fn is_of(&self, identity: Arc<Identity>) {
+        // It is verified once, before anybody asks.
+        drop(self.identity.set(identity));
+    }
+
+    /// Who sent the request from outside, if that was verified.
+    pub(crate) fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.get().or(self.journey.identity.as_ref())
+    }
+
+    /// The journey as it goes on from here.
+    pub(crate) fn onward(&self) -> Journey {
+        Journey {
+            identity: self.identity().cloned(),
+            ..self.journey.clone()
+        }
     }
 
     pub(crate) fn passes(&self, passage: Passage) {

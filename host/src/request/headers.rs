@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Scheme;
+use skep_policy::identity::may_be_same;
 
 use super::exchange::Quota;
 use super::tolerate::whole_seconds;
@@ -19,6 +20,11 @@ const RATE: HeaderName = HeaderName::from_static("ratelimit");
 const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 /// The service that makes a call. Never from outside.
 const CALLER: HeaderName = HeaderName::from_static("x-skep-caller");
+/// What headers begin with that are the host's own.
+const OWN: &str = "x-skep-";
+/// Who sent the request from outside, if that was verified, and how. Never from outside.
+const IDENTITY: HeaderName = HeaderName::from_static("x-skep-identity");
+const AUTH: HeaderName = HeaderName::from_static("x-skep-auth");
 /// Who answered in a service's place.
 const FALLBACK: HeaderName = HeaderName::from_static("x-skep-fallback");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,8 +45,12 @@ fn is_of_connection(name: &HeaderName) -> bool {
 }
 
 /// Whether a header is what proxies say of a connection and this host does not, so that from a client it could be
-/// anything; or what is said to the host alone.
+/// anything; or what the host alone says, or is told. Some who read headers don't tell `_` from `-`.
 fn is_claim(name: &HeaderName) -> bool {
+    let own = name.as_str().get(..OWN.len());
+    if own.is_some_and(|start| may_be_same(start, OWN)) {
+        return true;
+    }
     matches!(
         name.as_str(),
         "x-real-ip"
@@ -49,9 +59,6 @@ fn is_claim(name: &HeaderName) -> bool {
             | "x-forwarded-server"
             | "x-forwarded-ssl"
             | "x-forwarded-prefix"
-            | "x-skep-caller"
-            | "x-skep-revision"
-            | "x-skep-token"
     )
 }
 
@@ -186,6 +193,12 @@ pub(crate) fn introduce_caller(headers: &mut HeaderMap, caller: &str, host: &str
     headers.insert(header::HOST, value(host.to_owned()));
 }
 
+/// Says in a request's headers who sent it, and how that was proved.
+pub(crate) fn insert_identity(headers: &mut HeaderMap, who: HeaderValue, how: HeaderValue) {
+    headers.insert(IDENTITY, who);
+    headers.insert(AUTH, how);
+}
+
 /// Says in an answer's headers that `who` gave it in the place of a service.
 pub(crate) fn insert_fallback(headers: &mut HeaderMap, who: &str) {
     headers.insert(FALLBACK, value(who.to_owned()));
@@ -315,6 +328,9 @@ mod tests {
                 "x-skep-caller",
                 "x-skep-revision",
                 "x-skep-token",
+                "x-skep-identity",
+                "x_skep-auth",
+                "x-skep-",
                 "host",
             ];
             for name in claimed {

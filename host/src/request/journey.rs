@@ -10,6 +10,7 @@ use skep_policy::name::ServiceName;
 use tokio::time::Instant;
 
 use super::headers::Client;
+use super::identity::Identity;
 use super::pins;
 use crate::registry::Snapshot;
 
@@ -28,6 +29,8 @@ pub(crate) struct Journey {
     pub(crate) trace: Option<TraceParent>,
     /// Who sent the request from outside.
     pub(crate) client: Option<IpAddr>,
+    /// The same as it was verified, if it was.
+    pub(crate) identity: Option<Arc<Identity>>,
     /// The headers of the request from outside, if they may say which revisions answer it and its calls.
     pub(crate) outside: Option<Arc<HeaderMap>>,
 }
@@ -67,6 +70,7 @@ impl Journey {
             retries: self.retries.clone(),
             trace: self.trace.clone(),
             client: self.client,
+            identity: self.identity.clone(),
             outside: self.outside.clone(),
         }
     }

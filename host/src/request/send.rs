@@ -184,6 +184,11 @@ pub(crate) fn fault(
     {
         headers.insert(header::ALLOW, allow);
     }
+    for challenge in &fault.challenges {
+        if let Ok(challenge) = HeaderValue::try_from(challenge) {
+            headers.append(header::WWW_AUTHENTICATE, challenge);
+        }
+    }
     if let Some(seconds) = fault.retry_after.or(cause.retry_after()) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::RawRateLimit;
+use super::auth::RawAuth;
 use crate::config::units::{OneOrMore, Span};
 
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +43,7 @@ pub(in crate::config) struct RawRespond {
 pub(in crate::config) struct RawEdge {
     pub(in crate::config) off: Option<OneOrMore>,
     pub(in crate::config) maintenance: Option<RawMaintenance>,
+    pub(in crate::config) auth: Option<RawAuth>,
     pub(in crate::config) rate_limit: Option<RawRateLimit>,
     pub(in crate::config) request_headers: Option<RawHeaderEdits>,
     pub(in crate::config) response_headers: Option<RawHeaderEdits>,

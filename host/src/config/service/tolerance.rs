@@ -93,6 +93,10 @@ pub enum RateKey {
     Client,
     /// Every value of a header; requests without it have one together.
     Header(String),
+    /// Everybody whom `[edge.auth]` has verified; others as clients.
+    Identity,
+    /// Every value of a claim of their tokens; others as clients.
+    Claim(String),
     /// All together.
     All,
 }
@@ -294,21 +298,7 @@ pub(in crate::config) fn rate_limit(
         return Err(scope.error(&["requests_per_second"], what));
     }
     let burst = raw.burst.unwrap_or(rate.ceil() as u32);
-    let key = match raw.key.as_deref() {
-        None | Some("client") => RateKey::Client,
-        Some("all") => RateKey::All,
-        Some(key) => {
-            let name = key.strip_prefix("header:").map(HeaderName::try_from);
-            let Some(Ok(name)) = name else {
-                let what = format!(
-                    "{} is no key: use \"client\", \"all\", or \"header:NAME\"",
-                    quoted(key)
-                );
-                return Err(scope.error(&["key"], what));
-            };
-            RateKey::Header(name.to_string())
-        }
-    };
+    let key = rate_key(raw.key.as_deref(), scope)?;
     Ok(RateLimit {
         settings: rate::Settings {
             interval: Duration::from_secs_f64(1.0 / rate),
@@ -316,6 +306,31 @@ pub(in crate::config) fn rate_limit(
         },
         key,
     })
+}
+
+fn rate_key(given: Option<&str>, scope: &Scope<'_>) -> Result<RateKey, ConfigError> {
+    let given = given.unwrap_or("client");
+    match given {
+        "client" => return Ok(RateKey::Client),
+        "all" => return Ok(RateKey::All),
+        "identity" => return Ok(RateKey::Identity),
+        _ => {}
+    }
+    if let Some(claim) = given.strip_prefix("claim:")
+        && !claim.is_empty()
+    {
+        return Ok(RateKey::Claim(claim.to_owned()));
+    }
+    if let Some(name) = given.strip_prefix("header:")
+        && let Ok(name) = HeaderName::try_from(name)
+    {
+        return Ok(RateKey::Header(name.to_string()));
+    }
+    let what = format!(
+        "{} is no key: use \"client\", \"all\", \"identity\", \"claim:NAME\", or \"header:NAME\"",
+        quoted(given)
+    );
+    Err(scope.error(&["key"], what))
 }
 
 /// The causes of these names, or those that are meant if none are named.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::{HeaderValue, Request};
+use serde_json::Value;
 use skep_policy::name::ServiceName;
 use skep_policy::rate::{Limiter, Settings, Verdict};
 use tokio::time::Instant;
@@ -14,9 +15,10 @@ use super::whole_seconds;
 use crate::config::service::tolerance::{RateKey, RateLimit};
 use crate::fault::{Cause, Fault};
 use crate::request::exchange::{Exchange, Quota};
+use crate::request::identity::Identity;
 
 /// Whom a request counts for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub(crate) enum Subject<'a> {
     /// All who ask.
     All,
@@ -26,17 +28,31 @@ pub(crate) enum Subject<'a> {
     Client(Option<IpAddr>),
     /// All who send the same header.
     Header(Option<&'a [u8]>),
+    /// Somebody who is known.
+    Identity(&'a Identity),
+    /// All of whom a claim of this name says the same.
+    Claim(&'a str, &'a Value),
 }
 
 impl<'a> Subject<'a> {
-    pub(crate) fn of<B>(key: &RateKey, request: &'a Request<B>, exchange: &'a Exchange) -> Self {
+    /// Who is not known counts by where the request comes from.
+    pub(crate) fn of<B>(key: &'a RateKey, request: &'a Request<B>, exchange: &'a Exchange) -> Self {
         let journey = &exchange.journey;
-        match (key, &journey.caller) {
-            (RateKey::All, _) => Self::All,
-            (RateKey::Client, Some(caller)) => Self::Service(caller.service.as_str()),
-            (RateKey::Client, None) => Self::Client(journey.client.map(network)),
-            (RateKey::Header(name), _) => {
+        let of_client = || match &journey.caller {
+            Some(caller) => Self::Service(caller.service.as_str()),
+            None => Self::Client(journey.client.map(network)),
+        };
+        let identity = exchange.identity();
+        match key {
+            RateKey::All => Self::All,
+            RateKey::Client => of_client(),
+            RateKey::Header(name) => {
                 Self::Header(request.headers().get(name).map(HeaderValue::as_bytes))
+            }
+            RateKey::Identity => identity.map_or_else(of_client, |who| Self::Identity(who)),
+            RateKey::Claim(name) => {
+                let claim = identity.and_then(|who| who.claim(name));
+                claim.map_or_else(of_client, |value| Self::Claim(name, value))
             }
         }
     }
