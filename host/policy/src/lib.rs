@@ -5,7 +5,9 @@
 
 pub mod adaptive;
 pub mod breaker;
+pub mod coding;
 pub mod contract;
+pub mod cors;
 pub mod duration;
 pub mod fit;
 pub mod health;
