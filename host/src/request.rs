@@ -101,7 +101,7 @@ async fn answer(
     route.service = choose::first(core, snapshot, route.service, exchange)?;
     exchange.routed_to(route.service);
     if let Some(edge) = route.edge {
-        exchange.passes(Passage::new(edge, &request));
+        exchange.passes(Passage::new(edge, &request, route.is_preflight));
     }
     overload::check(route.service)?;
     let body_idle = core.config.timeouts.body_idle;

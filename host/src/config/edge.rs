@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use skep_policy::coding::Compression;
+use skep_policy::cors::Cors;
 use skep_policy::nearest;
 use skep_policy::quote::quoted;
 
@@ -21,13 +23,17 @@ pub(super) use self::route::{Raw as RawOfRoute, resolve as resolve_route};
 pub use self::route::{RouteAnswer, RouteEdge};
 
 mod auth;
+mod compression;
+mod cors;
 mod headers;
 mod maintenance;
 mod route;
 
 /// The names of policies: their tables', and what `off` takes.
-const POLICIES: [&str; 5] = [
+const POLICIES: [&str; 7] = [
     "maintenance",
+    "cors",
+    "compression",
     "auth",
     "rate_limit",
     "request_headers",
@@ -41,6 +47,12 @@ pub struct EdgeConfig {
     /// Requests are answered for, since the service is not to be asked.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub maintenance: Setting<Maintenance>,
+    /// Which pages on other origins may read answers.
+    #[serde(skip_serializing_if = "Setting::is_inherited")]
+    pub cors: Setting<Cors>,
+    /// Which answers are sent in a content coding.
+    #[serde(skip_serializing_if = "Setting::is_inherited")]
+    pub compression: Setting<Compression>,
     /// Who may come in.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub auth: Setting<Auth>,
@@ -104,6 +116,8 @@ impl EdgeConfig {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.maintenance.get().is_none()
+            && self.cors.get().is_none()
+            && self.compression.get().is_none()
             && self.auth.get().is_none()
             && self.rate_limit.get().is_none()
             && self.request_headers.get().is_none()
@@ -115,6 +129,8 @@ impl EdgeConfig {
     pub fn over(&self, below: &Self) -> Self {
         Self {
             maintenance: self.maintenance.over(&below.maintenance),
+            cors: self.cors.over(&below.cors),
+            compression: self.compression.over(&below.compression),
             auth: self.auth.over(&below.auth),
             rate_limit: self.rate_limit.over(&below.rate_limit),
             request_headers: self.request_headers.over(&below.request_headers),
@@ -130,6 +146,8 @@ pub(super) fn resolve(raw: RawEdge, scope: &Scope<'_>) -> Result<EdgeConfig, Con
     };
     Ok(EdgeConfig {
         maintenance: reader.setting("maintenance", raw.maintenance, maintenance::resolve)?,
+        cors: reader.setting("cors", raw.cors, cors::resolve)?,
+        compression: reader.setting("compression", raw.compression, compression::resolve)?,
         auth: reader.setting("auth", raw.auth, auth::resolve)?,
         rate_limit: reader.setting("rate_limit", raw.rate_limit, |raw, scope| {
             Ok(EdgeRate {

@@ -19,6 +19,7 @@ use crate::fault::{Cause, Fault};
 
 use self::early::Early;
 
+pub(crate) mod coded;
 pub(crate) mod early;
 mod unread;
 
@@ -202,6 +203,13 @@ pub(crate) type OutgoingBody = UnsyncBoxBody<Bytes, Cut>;
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was cut: {0}")]
 pub(crate) struct Cut(Fault);
+
+impl Cut {
+    /// For this reason.
+    pub(crate) fn by(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
 
 /// A guest's answer on its way out.
 pub(crate) struct Outgoing {

@@ -12,7 +12,7 @@ use skep_policy::routes::{Found, strip_prefix};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use super::body::Incoming;
-use super::edge::Edge;
+use super::edge::{Edge, cors};
 use super::exchange::Exchange;
 use super::headers::Client;
 use crate::fault::{Cause, Fault};
@@ -23,6 +23,8 @@ pub(crate) struct Route<'a> {
     pub(crate) service: &'a Arc<Service>,
     /// What is to be done beside asking the service.
     pub(crate) edge: Option<&'a Arc<Edge>>,
+    /// Whether a browser asks what it may send there, and the gateway answers.
+    pub(crate) is_preflight: bool,
     /// What the service does not see of the path.
     prefix: &'a str,
     authority: Authority,
@@ -44,13 +46,19 @@ pub(crate) fn route<'a, B>(
             format!("{} {path:?} is not a path on this host", request.method()),
         ));
     }
-    match snapshot
-        .routes
-        .find(authority.as_str(), path, request.method().as_str())
-    {
+    let find = |method: &str| snapshot.routes.find(authority.as_str(), path, method);
+    // A preflight is about the route that the request proper will take.
+    let asked = cors::asked_for(request).map(&find);
+    let answered_here = asked.filter(|found| match found {
+        Found::Match { value, .. } => value.edge.as_ref().is_some_and(|edge| edge.has_cors()),
+        _ => false,
+    });
+    let is_preflight = answered_here.is_some();
+    match answered_here.unwrap_or_else(|| find(request.method().as_str())) {
         Found::Match { value, prefix } => Ok(Route {
             service: &value.service,
             edge: value.edge.as_ref(),
+            is_preflight,
             prefix,
             authority,
         }),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
@@ -12,6 +12,8 @@ use skep_policy::routes::{PathPattern, Template};
 use wasmtime_wasi_http::WasiBody;
 
 use self::auth::Auth;
+use self::compress::{Compressing, Taker};
+use self::cors::{Asker, Permission};
 use self::edits::Edits;
 use super::body::OutgoingBody;
 use super::body::early::Early;
@@ -27,6 +29,8 @@ use crate::fault::{Cause, Fault};
 use crate::host::Core;
 
 pub(crate) mod auth;
+mod compress;
+pub(super) mod cors;
 mod edits;
 
 /// The policies of one route.
@@ -35,6 +39,8 @@ pub(crate) struct Edge {
     /// The paths of the route.
     path: PathPattern,
     maintenance: Option<Maintenance>,
+    cors: Option<Permission>,
+    compression: Option<Compressing>,
     auth: Option<Auth>,
     rate: Option<Rate>,
     answer: Option<RouteAnswer>,
@@ -89,6 +95,8 @@ impl Edge {
         Self {
             path: path.clone(),
             maintenance: policies.maintenance.get().cloned(),
+            cors: policies.cors.get().map(Permission::of),
+            compression: policies.compression.get().map(Compressing::of),
             auth: auth.map(|auth| Auth::new(auth, &core.identities)),
             rate,
             answer: route.answer.clone(),
@@ -99,12 +107,21 @@ impl Edge {
     }
 }
 
+impl Edge {
+    /// Whether it answers preflights.
+    pub(super) fn has_cors(&self) -> bool {
+        self.cors.is_some()
+    }
+}
+
 /// One request's way through the policies of its route.
 #[derive(Debug)]
 pub(crate) struct Passage {
     edge: Arc<Edge>,
     /// What the client asked for.
     asked: Uri,
+    asker: Asker,
+    taker: Taker,
 }
 
 /// What comes of a request at the gateway.
@@ -117,10 +134,13 @@ pub(crate) enum Entered {
 
 impl Passage {
     /// Of a request as the client sent it.
-    pub(crate) fn new<B>(edge: &Arc<Edge>, request: &Request<B>) -> Self {
+    pub(crate) fn new<B>(edge: &Arc<Edge>, request: &Request<B>, is_preflight: bool) -> Self {
+        let (cors, compression) = (edge.cors.as_ref(), edge.compression.as_ref());
         Self {
             edge: edge.clone(),
             asked: request.uri().clone(),
+            asker: cors.map_or_else(Asker::default, |_| Asker::of(request, is_preflight)),
+            taker: compression.map_or_else(Taker::default, |_| Taker::of(request)),
         }
     }
 
@@ -134,6 +154,12 @@ impl Passage {
         exchange: &Exchange,
     ) -> Result<Entered, Fault> {
         let edge = &self.edge;
+        // Before all else: without it no browser would tell its page what the answer proper is.
+        if self.asker.is_preflight {
+            let mut answer = Response::new(Bytes::new());
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(Entered::Answered(answered(answer)));
+        }
         if let Some(maintenance) = &edge.maintenance
             && !is_excepted(maintenance, exchange)
         {
@@ -173,7 +199,13 @@ impl Passage {
         if let Some(edits) = &self.edge.response_headers {
             edits.apply(response.headers_mut());
         }
-        response
+        if let Some(permission) = &self.edge.cors {
+            permission.grant(&self.asker, response.headers_mut());
+        }
+        match &self.edge.compression {
+            Some(compressing) => compressing.apply(&self.taker, response),
+            None => response,
+        }
     }
 
     fn redirect(&self, to: &Template, status: u16) -> Result<Response<Bytes>, Fault> {
@@ -187,6 +219,17 @@ impl Passage {
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
         response.headers_mut().insert(header::LOCATION, location);
         Ok(response)
+    }
+}
+
+/// Says that an answer depends on a header of the request, if it does not say so yet.
+fn say_varies(headers: &mut HeaderMap, name: &'static str) {
+    let all = headers.get_all(header::VARY).iter();
+    let mut named = all
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(str::trim));
+    if !named.any(|other| other == "*" || other.eq_ignore_ascii_case(name)) {
+        headers.append(header::VARY, HeaderValue::from_static(name));
     }
 }
 

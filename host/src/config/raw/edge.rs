@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::RawRateLimit;
 use super::auth::RawAuth;
-use crate::config::units::{OneOrMore, Span};
+use crate::config::units::{OneOrMore, Size, Span};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -43,6 +43,8 @@ pub(in crate::config) struct RawRespond {
 pub(in crate::config) struct RawEdge {
     pub(in crate::config) off: Option<OneOrMore>,
     pub(in crate::config) maintenance: Option<RawMaintenance>,
+    pub(in crate::config) cors: Option<RawCors>,
+    pub(in crate::config) compression: Option<RawCompression>,
     pub(in crate::config) auth: Option<RawAuth>,
     pub(in crate::config) rate_limit: Option<RawRateLimit>,
     pub(in crate::config) request_headers: Option<RawHeaderEdits>,
@@ -58,6 +60,25 @@ pub(in crate::config) struct RawMaintenance {
     pub(in crate::config) headers: Option<BTreeMap<String, String>>,
     pub(in crate::config) body: Option<String>,
     pub(in crate::config) file: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawCors {
+    pub(in crate::config) origins: Option<OneOrMore>,
+    pub(in crate::config) methods: Option<OneOrMore>,
+    pub(in crate::config) headers: Option<OneOrMore>,
+    pub(in crate::config) expose_headers: Option<OneOrMore>,
+    pub(in crate::config) credentials: Option<bool>,
+    pub(in crate::config) max_age: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawCompression {
+    pub(in crate::config) codings: Option<OneOrMore>,
+    pub(in crate::config) min_length: Option<Size>,
+    pub(in crate::config) types: Option<OneOrMore>,
 }
 
 #[derive(Debug, Default, Deserialize)]
