@@ -14,6 +14,7 @@ mod compression;
 mod connection;
 mod connections_max;
 mod cors;
+mod cors_browser;
 mod disconnect;
 mod drain;
 mod echo;

@@ -1,6 +1,7 @@
 //! What tests are written with: a host to run, clients to ask it, its log to wait for.
 
 pub(crate) mod answer;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod deploying;
 pub(crate) mod elsewhere;

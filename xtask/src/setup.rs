@@ -1,5 +1,5 @@
 //! Set-up: the WebAssembly targets that guests are compiled for, the registry that tests push to, the clients that others
-//! use, and what tests the admin API's document.
+//! use, a browser, and what tests the admin API's document.
 //!
 //! The targets are not listed in a rust-toolchain.toml: where rustup's server is out of reach, every cargo call would
 //! then fail, even for those who have built the targets another way.
@@ -23,11 +23,15 @@ const REGISTRY: &str = "docker-registry";
 /// Debian's names for clients that speak TLS, and for the programs in them.
 const CLIENTS: [&str; 2] = ["curl", "openssl"];
 
+/// Debian's name for a browser, and for the program in it.
+const BROWSER: &str = "chromium";
+
 /// Adds what is missing.
 pub(crate) fn run() -> anyhow::Result<()> {
     targets()?;
     registry()?;
     clients()?;
+    browser()?;
     schemathesis()
 }
 
@@ -88,6 +92,14 @@ fn clients() -> anyhow::Result<()> {
         debian(program, "the tests of TLS")?;
     }
     Ok(())
+}
+
+/// Installs the browser if it is missing.
+fn browser() -> anyhow::Result<()> {
+    match in_path(BROWSER) {
+        true => Ok(()),
+        false => debian(BROWSER, "the tests of pages"),
+    }
 }
 
 /// Installs what tests the admin API's document, in an environment of its own below target.
