@@ -30,6 +30,8 @@ mod health;
 mod held;
 mod hello;
 mod hop_by_hop;
+mod idempotency;
+mod idempotency_restart;
 mod instances;
 mod large_body;
 mod malformed;

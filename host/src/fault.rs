@@ -43,6 +43,11 @@ pub enum Cause {
     BodyTimeout,
     CallerGone,
     RateLimited,
+    IdempotencyKeyMissing,
+    IdempotencyKeyMalformed,
+    IdempotencyKeyReused,
+    IdempotencyInFlight,
+    IdempotencyInDoubt,
     Overloaded,
     QueueFull,
     IdentityUnknown,
@@ -85,7 +90,7 @@ impl Cause {
     }
 
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 34] = [
         Self::MalformedRequest,
         Self::NoRoute,
         Self::WrongMethod,
@@ -96,6 +101,11 @@ impl Cause {
         Self::BodyTimeout,
         Self::CallerGone,
         Self::RateLimited,
+        Self::IdempotencyKeyMissing,
+        Self::IdempotencyKeyMalformed,
+        Self::IdempotencyKeyReused,
+        Self::IdempotencyInFlight,
+        Self::IdempotencyInDoubt,
         Self::Overloaded,
         Self::QueueFull,
         Self::IdentityUnknown,
@@ -120,7 +130,11 @@ impl Cause {
     /// The status that a client gets if the response's head is not out yet.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::MalformedRequest => StatusCode::BAD_REQUEST,
+            Self::MalformedRequest
+            | Self::IdempotencyKeyMissing
+            | Self::IdempotencyKeyMalformed => StatusCode::BAD_REQUEST,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::IdempotencyInFlight | Self::IdempotencyInDoubt => StatusCode::CONFLICT,
             Self::NoRoute | Self::NoRevision => StatusCode::NOT_FOUND,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
@@ -165,6 +179,11 @@ impl Cause {
             | Self::BodyTimeout
             | Self::CallerGone
             | Self::RateLimited
+            | Self::IdempotencyKeyMissing
+            | Self::IdempotencyKeyMalformed
+            | Self::IdempotencyKeyReused
+            | Self::IdempotencyInFlight
+            | Self::IdempotencyInDoubt
             | Self::QueueFull => Blame::Caller,
             Self::GuestTrapped
             | Self::GuestOutOfMemory
@@ -200,6 +219,11 @@ impl Cause {
             Self::BodyTimeout => "body_timeout",
             Self::CallerGone => "caller_gone",
             Self::RateLimited => "rate_limited",
+            Self::IdempotencyKeyMissing => "idempotency_key_missing",
+            Self::IdempotencyKeyMalformed => "idempotency_key_malformed",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::IdempotencyInFlight => "idempotency_in_flight",
+            Self::IdempotencyInDoubt => "idempotency_in_doubt",
             Self::Overloaded => "overloaded",
             Self::QueueFull => "queue_full",
             Self::IdentityUnknown => "identity_unknown",
@@ -235,6 +259,15 @@ impl Cause {
             Self::BodyTimeout => "the request body stopped arriving",
             Self::CallerGone => "the caller closed the connection",
             Self::RateLimited => "too many requests",
+            Self::IdempotencyKeyMissing => "the request needs an Idempotency-Key",
+            Self::IdempotencyKeyMalformed => {
+                "the Idempotency-Key is not one string of at most 255 bytes"
+            }
+            Self::IdempotencyKeyReused => "the Idempotency-Key was sent with another request",
+            Self::IdempotencyInFlight => "the first request with this Idempotency-Key is under way",
+            Self::IdempotencyInDoubt => {
+                "whether the first request with this Idempotency-Key was carried out is not known"
+            }
             Self::Overloaded => "the host has more to do than it can",
             Self::QueueFull => "the service's queue is full",
             Self::IdentityUnknown => "who sent the request can't be verified now",

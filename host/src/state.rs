@@ -17,6 +17,7 @@ use crate::worker::Worker;
 mod artifacts;
 mod database;
 mod error;
+pub(crate) mod keys;
 mod lock;
 mod record;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use self::record::{
 };
 
 use self::database::Database;
+use self::keys::Keys;
 use self::lock::Lock;
 
 /// Events that a reader may be behind before it misses some.
@@ -47,6 +49,8 @@ pub struct State {
     collected: broadcast::Sender<Digest>,
     /// Of the services that are there.
     generations: Mutex<BTreeMap<String, u64>>,
+    /// Requests that are carried out once.
+    pub(crate) keys: Keys,
     // Released last.
     _lock: Lock,
 }
@@ -67,6 +71,7 @@ impl State {
         let generations = Mutex::new(generations.collect());
         let worker = Worker::start("skep-state").map_err(StateError::Thread)?;
         Ok(Self {
+            keys: Keys::new(&path),
             folder: path,
             artifacts,
             database: Arc::new(Mutex::new(database)),

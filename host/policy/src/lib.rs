@@ -11,6 +11,7 @@ pub mod cors;
 pub mod duration;
 pub mod fit;
 pub mod health;
+pub mod idempotency;
 pub mod identity;
 pub mod isolation;
 pub mod limits;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use skep_policy::coding::Compression;
 use skep_policy::cors::Cors;
+use skep_policy::idempotency::Idempotency;
 use skep_policy::nearest;
 use skep_policy::quote::quoted;
 
@@ -26,18 +27,20 @@ mod auth;
 mod compression;
 mod cors;
 mod headers;
+mod idempotency;
 mod maintenance;
 mod route;
 
 /// The names of policies: their tables', and what `off` takes.
-const POLICIES: [&str; 7] = [
+const POLICIES: [&str; 8] = [
     "maintenance",
     "cors",
-    "compression",
     "auth",
     "rate_limit",
+    "idempotency",
     "request_headers",
     "response_headers",
+    "compression",
 ];
 
 /// What one `[edge]` says, or several that lie over each other.
@@ -59,6 +62,9 @@ pub struct EdgeConfig {
     /// Requests that are too many are refused.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub rate_limit: Setting<EdgeRate>,
+    /// Which requests are carried out once, by their keys.
+    #[serde(skip_serializing_if = "Setting::is_inherited")]
+    pub idempotency: Setting<Idempotency>,
     /// What is changed of a request's headers before the service gets them.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub request_headers: Setting<HeaderEdits>,
@@ -120,6 +126,7 @@ impl EdgeConfig {
             && self.compression.get().is_none()
             && self.auth.get().is_none()
             && self.rate_limit.get().is_none()
+            && self.idempotency.get().is_none()
             && self.request_headers.get().is_none()
             && self.response_headers.get().is_none()
     }
@@ -133,6 +140,7 @@ impl EdgeConfig {
             compression: self.compression.over(&below.compression),
             auth: self.auth.over(&below.auth),
             rate_limit: self.rate_limit.over(&below.rate_limit),
+            idempotency: self.idempotency.over(&below.idempotency),
             request_headers: self.request_headers.over(&below.request_headers),
             response_headers: self.response_headers.over(&below.response_headers),
         }
@@ -155,6 +163,7 @@ pub(super) fn resolve(raw: RawEdge, scope: &Scope<'_>) -> Result<EdgeConfig, Con
                 route: None,
             })
         })?,
+        idempotency: reader.setting("idempotency", raw.idempotency, idempotency::resolve)?,
         request_headers: reader.setting(
             "request_headers",
             raw.request_headers,

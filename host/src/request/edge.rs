@@ -8,13 +8,14 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
-use skep_policy::routes::{PathPattern, Template};
+use skep_policy::routes::{PathPattern, RouteSpec, Template};
 use wasmtime_wasi_http::WasiBody;
 
 use self::auth::Auth;
 use self::compress::{Compressing, Taker};
 use self::cors::{Asker, Permission};
 use self::edits::Edits;
+use self::once::{Found, Once, Ticket};
 use super::body::OutgoingBody;
 use super::body::early::Early;
 use super::exchange::Exchange;
@@ -23,7 +24,7 @@ use super::run::sender::Sender;
 use super::send;
 use super::tolerate::rate::{self, Buckets, Subject};
 use crate::config::ServiceConfig;
-use crate::config::edge::{EdgeConfig, Maintenance, RouteAnswer, RouteEdge, Setting};
+use crate::config::edge::{EdgeConfig, EdgeRate, Maintenance, RouteAnswer, RouteEdge, Setting};
 use crate::config::service::tolerance::RateLimit;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
@@ -32,6 +33,7 @@ pub(crate) mod auth;
 mod compress;
 pub(super) mod cors;
 mod edits;
+pub(super) mod once;
 
 /// The policies of one route.
 #[derive(Debug)]
@@ -43,6 +45,7 @@ pub(crate) struct Edge {
     compression: Option<Compressing>,
     auth: Option<Auth>,
     rate: Option<Rate>,
+    once: Option<Once>,
     answer: Option<RouteAnswer>,
     rewrite: Option<Template>,
     request_headers: Option<Edits>,
@@ -56,6 +59,17 @@ struct Rate {
     buckets: Arc<Buckets>,
 }
 
+impl Rate {
+    /// That of one service, or of all.
+    fn of(rate: &EdgeRate, service: Option<&ServiceConfig>, core: &Core) -> Self {
+        let extent = (service.map(|of| of.name.clone()), rate.route.clone());
+        Self {
+            buckets: core.limits.buckets(extent, &rate.limit.settings),
+            limit: rate.limit.clone(),
+        }
+    }
+}
+
 impl Edge {
     /// Those of a service's routes, in their order, over those of all; none if there is nothing to do.
     pub(crate) fn of_routes(service: &ServiceConfig, core: &Core) -> Vec<Option<Arc<Self>>> {
@@ -67,47 +81,41 @@ impl Edge {
         let routes = service.routes.iter().enumerate();
         let edges = routes.map(|(at, route)| {
             let edge = service.edges.get(at).unwrap_or(&plain);
-            let policies = edge.policies.over(of_all);
-            if edge.answer.is_none() && edge.rewrite.is_none() && policies.is_idle() {
-                return None;
-            }
-            let is_of_all = edge.policies.rate_limit == Setting::Inherited;
-            let name = (!is_of_all).then(|| service.name.clone());
-            let rate = policies.rate_limit.get().map(|rate| Rate {
-                buckets: core
-                    .limits
-                    .buckets((name, rate.route.clone()), &rate.limit.settings),
-                limit: rate.limit.clone(),
-            });
-            Some(Arc::new(Self::of(&route.path, edge, &policies, rate, core)))
+            Self::of(service, route, edge, core)
         });
         edges.collect()
     }
 
     fn of(
-        path: &PathPattern,
+        service: &ServiceConfig,
+        spec: &RouteSpec,
         route: &RouteEdge,
-        policies: &EdgeConfig,
-        rate: Option<Rate>,
         core: &Core,
-    ) -> Self {
+    ) -> Option<Arc<Self>> {
+        let policies = route.policies.over(&core.config.edge);
+        if route.answer.is_none() && route.rewrite.is_none() && policies.is_idle() {
+            return None;
+        }
         let auth = policies.auth.get();
-        Self {
-            path: path.clone(),
+        let once = policies.idempotency.get();
+        let rate = policies.rate_limit.get();
+        let is_of_all = route.policies.rate_limit == Setting::Inherited;
+        let whose = (!is_of_all).then_some(service);
+        Some(Arc::new(Self {
+            path: spec.path.clone(),
             maintenance: policies.maintenance.get().cloned(),
             cors: policies.cors.get().map(Permission::of),
             compression: policies.compression.get().map(Compressing::of),
             auth: auth.map(|auth| Auth::new(auth, &core.identities)),
-            rate,
+            rate: rate.map(|rate| Rate::of(rate, whose, core)),
+            once: once.map(|policy| Once::of(policy, service, spec)),
             answer: route.answer.clone(),
             rewrite: route.rewrite.clone(),
             request_headers: policies.request_headers.get().map(Edits::of),
             response_headers: policies.response_headers.get().map(Edits::of),
-        }
+        }))
     }
-}
 
-impl Edge {
     /// Whether it answers preflights.
     pub(super) fn has_cors(&self) -> bool {
         self.cors.is_some()
@@ -128,6 +136,8 @@ pub(crate) struct Passage {
 pub(crate) enum Entered {
     /// It goes to its service.
     Goes(Request<WasiBody>),
+    /// It goes to its service, and what that answers is kept.
+    GoesOnce(Request<WasiBody>, Ticket),
     /// It is answered here.
     Answered(Answered),
 }
@@ -150,6 +160,7 @@ impl Passage {
     /// Why the request goes no further.
     pub(crate) async fn enter(
         &self,
+        core: &Arc<Core>,
         mut request: Request<WasiBody>,
         exchange: &Exchange,
     ) -> Result<Entered, Fault> {
@@ -184,6 +195,17 @@ impl Passage {
             }
             None => {}
         }
+        let (mut request, ticket) = match &edge.once {
+            None => (request, None),
+            Some(once) => match once
+                .look(core, exchange, request, &self.asked.to_string())
+                .await?
+            {
+                Found::Goes(request) => (request, None),
+                Found::First(request, ticket) => (request, Some(ticket)),
+                Found::Answered(answered) => return Ok(Entered::Answered(answered)),
+            },
+        };
         if let Some(rewrite) = &edge.rewrite {
             let path = rewrite.fill(&edge.path, self.asked.path());
             *request.uri_mut() = with_path(request.uri(), &path)?;
@@ -191,7 +213,10 @@ impl Passage {
         if let Some(edits) = &edge.request_headers {
             edits.apply(request.headers_mut());
         }
-        Ok(Entered::Goes(request))
+        Ok(match ticket {
+            Some(ticket) => Entered::GoesOnce(request, ticket),
+            None => Entered::Goes(request),
+        })
     }
 
     /// The answer as the client gets it, whoever gave it.

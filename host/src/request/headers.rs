@@ -26,7 +26,7 @@ const OWN: &str = "x-skep-";
 const IDENTITY: HeaderName = HeaderName::from_static("x-skep-identity");
 const AUTH: HeaderName = HeaderName::from_static("x-skep-auth");
 /// Who answered in a service's place.
-const FALLBACK: HeaderName = HeaderName::from_static("x-skep-fallback");
+pub(crate) const FALLBACK: HeaderName = HeaderName::from_static("x-skep-fallback");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 

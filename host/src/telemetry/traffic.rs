@@ -19,12 +19,35 @@ const STATUS_MIN: u16 = 200;
 const STATUS_MAX: u16 = 599;
 const CAUSES: usize = Cause::ALL.len();
 
+/// How often there was each fault.
+#[derive(Debug)]
+struct Faults([AtomicU64; CAUSES]);
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Faults {
+    fn count(&self, cause: Cause) {
+        self.0[cause as usize].fetch_add(1, Relaxed);
+    }
+
+    fn occurred(&self) -> Vec<(Cause, u64)> {
+        let counts = Cause::ALL
+            .into_iter()
+            .map(|cause| (cause, self.0[cause as usize].load(Relaxed)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+}
+
 /// Requests of one service since the host started.
 #[derive(Debug)]
 pub struct Traffic {
     begun: AtomicU64,
     statuses: Box<[AtomicU64]>,
-    faults: [AtomicU64; CAUSES],
+    faults: Faults,
     late_faults: AtomicU64,
     retries: AtomicU64,
     durations: [AtomicU64; DURATION_BOUNDS.len() + 1],
@@ -70,7 +93,7 @@ impl Default for Traffic {
         Self {
             begun: AtomicU64::new(0),
             statuses: zeros(STATUS_MAX - STATUS_MIN + 1),
-            faults: Default::default(),
+            faults: Faults::default(),
             late_faults: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             durations: Default::default(),
@@ -97,7 +120,7 @@ impl Traffic {
         let status = status.as_u16().clamp(STATUS_MIN, STATUS_MAX) - STATUS_MIN;
         self.statuses[usize::from(status)].fetch_add(1, Relaxed);
         if let Some(cause) = cause {
-            self.faults[cause as usize].fetch_add(1, Relaxed);
+            self.faults.count(cause);
         }
         let seconds = duration.as_secs_f64();
         let bucket = DURATION_BOUNDS.partition_point(|bound| *bound < seconds);
@@ -112,7 +135,7 @@ impl Traffic {
     /// A guest failed after its answer was out.
     pub(crate) fn late(&self, cause: Cause) {
         self.late_faults.fetch_add(1, Relaxed);
-        self.faults[cause as usize].fetch_add(1, Relaxed);
+        self.faults.count(cause);
     }
 
     /// A request is tried again.
@@ -127,7 +150,7 @@ impl Traffic {
 
     /// A request failed and another service answered it.
     pub(crate) fn covered(&self, cause: Cause) {
-        self.faults[cause as usize].fetch_add(1, Relaxed);
+        self.faults.count(cause);
     }
 
     /// Where the nanoseconds of CPU time are added up that the service's instances use.
@@ -180,11 +203,7 @@ impl Traffic {
 
     /// Faults by cause, those that occurred.
     pub fn faults(&self) -> Vec<(Cause, u64)> {
-        Cause::ALL
-            .into_iter()
-            .map(|cause| (cause, self.faults[cause as usize].load(Relaxed)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
+        self.faults.occurred()
     }
 
     /// Faults that came after the answer was out.
@@ -232,7 +251,7 @@ fn quantile_of(buckets: &[u64], quantile: f64) -> Option<f64> {
 #[derive(Debug, Default)]
 pub struct HostTraffic {
     requests: AtomicU64,
-    faults: [AtomicU64; CAUSES],
+    faults: Faults,
     /// TLS handshakes of the gateway.
     pub handshakes: Arc<Handshakes>,
 }
@@ -241,7 +260,7 @@ impl HostTraffic {
     pub(crate) fn end(&self, cause: Option<Cause>) {
         self.requests.fetch_add(1, Relaxed);
         if let Some(cause) = cause {
-            self.faults[cause as usize].fetch_add(1, Relaxed);
+            self.faults.count(cause);
         }
     }
 
@@ -252,11 +271,7 @@ impl HostTraffic {
 
     /// Faults by cause, those that occurred.
     pub fn faults(&self) -> Vec<(Cause, u64)> {
-        Cause::ALL
-            .into_iter()
-            .map(|cause| (cause, self.faults[cause as usize].load(Relaxed)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
+        self.faults.occurred()
     }
 }
 

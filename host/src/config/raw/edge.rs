@@ -47,6 +47,7 @@ pub(in crate::config) struct RawEdge {
     pub(in crate::config) compression: Option<RawCompression>,
     pub(in crate::config) auth: Option<RawAuth>,
     pub(in crate::config) rate_limit: Option<RawRateLimit>,
+    pub(in crate::config) idempotency: Option<RawIdempotency>,
     pub(in crate::config) request_headers: Option<RawHeaderEdits>,
     pub(in crate::config) response_headers: Option<RawHeaderEdits>,
 }
@@ -79,6 +80,15 @@ pub(in crate::config) struct RawCompression {
     pub(in crate::config) codings: Option<OneOrMore>,
     pub(in crate::config) min_length: Option<Size>,
     pub(in crate::config) types: Option<OneOrMore>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawIdempotency {
+    pub(in crate::config) required: Option<bool>,
+    pub(in crate::config) methods: Option<OneOrMore>,
+    pub(in crate::config) expiry: Option<Span>,
+    pub(in crate::config) body_max: Option<Size>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,0 +1,13 @@
+CREATE TABLE IF NOT EXISTS life (number INTEGER NOT NULL) STRICT;
+-- life: of the host that began it, until it is answered. status: of the answer, if that is kept.
+CREATE TABLE IF NOT EXISTS keys (
+  id BLOB NOT NULL UNIQUE,
+  fingerprint BLOB NOT NULL,
+  expires INTEGER NOT NULL,
+  life INTEGER,
+  status INTEGER,
+  headers BLOB,
+  body BLOB,
+  bytes INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS keys_by_expiry ON keys (expires);

@@ -1,0 +1,229 @@
+//! The keys' rows in SQLite.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use skep_policy::idempotency::{Known, State, Verdict, judge};
+
+use super::{End, Id, Job, Kept, Looked, Request, now_unix_ms};
+
+const TABLES: &str = include_str!("../keys.sql");
+/// "SkKy": says whose database it is.
+const APPLICATION_ID: i32 = 0x536b_4b79;
+/// Most keys that are known at once.
+const KEYS_MAX: u64 = 1_000_000;
+/// Most bytes of what is kept for them.
+const BYTES_MAX: u64 = 1 << 30;
+/// What a row takes beside its answer.
+const ROW_BYTES: u64 = 256;
+/// Rows that are forgotten at once.
+const FORGOTTEN_MAX: u64 = 1_000;
+
+/// Rows that are forgotten at once where there is no room.
+const SURPLUS_MAX: u64 = 16;
+
+/// An open database.
+pub(super) struct Table {
+    connection: Connection,
+    /// Of this host, among all that had the database.
+    pub(super) life: u64,
+    size: Size,
+}
+
+/// What the table holds.
+#[derive(Clone, Copy)]
+struct Size {
+    keys: u64,
+    bytes: u64,
+}
+
+impl Size {
+    fn is_too_much(self) -> bool {
+        self.keys > KEYS_MAX || self.bytes > BYTES_MAX
+    }
+}
+
+impl Table {
+    /// Opens the database, which is made if need be, for the host with this `life`, or a new one.
+    pub(super) fn open(path: &Path, life: Option<u64>) -> rusqlite::Result<Self> {
+        let mut connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        write.pragma_update(None, "application_id", APPLICATION_ID)?;
+        write.execute_batch(TABLES)?;
+        let last: Option<u64> = write
+            .query_row("SELECT max(number) FROM life", [], |row| row.get(0))
+            .optional()?
+            .flatten();
+        let life = life.unwrap_or(last.unwrap_or(0) + 1);
+        write.execute("DELETE FROM life", [])?;
+        write.execute("INSERT INTO life VALUES (?)", [life])?;
+        let size = "SELECT count(*), ifnull(sum(bytes), 0) FROM keys";
+        let size = write.query_row(size, [], |row| {
+            Ok(Size {
+                keys: row.get(0)?,
+                bytes: row.get(1)?,
+            })
+        })?;
+        write.commit()?;
+        Ok(Self {
+            connection,
+            life,
+            size,
+        })
+    }
+
+    /// Does all or nothing of it; what was found for each that begins.
+    pub(super) fn at_once(&mut self, jobs: &[Job]) -> rusqlite::Result<Vec<Option<Looked>>> {
+        let now = now_unix_ms();
+        let write = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut rows = Rows {
+            write,
+            life: self.life,
+            size: self.size,
+        };
+        let looked = jobs.iter().map(|job| match job {
+            Job::Begin(request, _) => rows.begin(request, now).map(Some),
+            Job::End(id, end, _) => rows.end(id, end).map(|()| None),
+        });
+        let looked = looked.collect::<rusqlite::Result<Vec<_>>>()?;
+        rows.forget(now)?;
+        let size = rows.size;
+        rows.write.commit()?;
+        self.size = size;
+        Ok(looked)
+    }
+}
+
+/// The rows while they are written.
+struct Rows<'a> {
+    write: Transaction<'a>,
+    life: u64,
+    size: Size,
+}
+
+impl Rows<'_> {
+    fn begin(&mut self, request: &Request, now: u64) -> rusqlite::Result<Looked> {
+        let known = self.known(&request.id)?;
+        let verdict = judge(known.as_ref(), &request.fingerprint, self.life, now);
+        match verdict {
+            Verdict::Run => {}
+            Verdict::Replay => return self.kept(&request.id).map(Looked::Answered),
+            refused => return Ok(Looked::Refused(refused)),
+        }
+        self.delete(
+            "DELETE FROM keys WHERE id = ? RETURNING bytes",
+            [request.id],
+        )?;
+        let expiry = u64::try_from(request.expiry.as_millis()).unwrap_or(u64::MAX);
+        let expires = now.saturating_add(expiry).min(i64::MAX as u64);
+        let (id, fingerprint) = (request.id, request.fingerprint);
+        self.write
+            .prepare_cached(
+                "INSERT INTO keys (id, fingerprint, expires, life, bytes) VALUES (?, ?, ?, ?, ?)",
+            )?
+            .execute(params![id, fingerprint, expires, self.life, ROW_BYTES])?;
+        self.size.keys += 1;
+        self.size.bytes += ROW_BYTES;
+        Ok(Looked::Begun)
+    }
+
+    fn end(&mut self, id: &Id, end: &End) -> rusqlite::Result<()> {
+        let life = self.life;
+        match end {
+            End::Free => {
+                let sql = "DELETE FROM keys WHERE id = ? AND life = ? RETURNING bytes";
+                self.delete(sql, params![id, life])
+            }
+            End::Lost => {
+                let sql = "UPDATE keys SET life = NULL WHERE id = ? AND life = ?";
+                let mut update = self.write.prepare_cached(sql)?;
+                update.execute(params![id, life]).map(drop)
+            }
+            End::Answered(kept) => {
+                let more = (kept.headers.len() + kept.body.len()) as u64;
+                let sql = "UPDATE keys SET life = NULL, status = ?, headers = ?, body = ?, bytes = bytes + ? \
+                           WHERE id = ? AND life = ?";
+                let values = params![
+                    kept.status,
+                    &kept.headers[..],
+                    &kept.body[..],
+                    more,
+                    id,
+                    life
+                ];
+                let updated = self.write.prepare_cached(sql)?.execute(values)?;
+                if updated > 0 {
+                    self.size.bytes += more;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn known(&self, id: &Id) -> rusqlite::Result<Option<Known>> {
+        let sql = "SELECT fingerprint, expires, life, status FROM keys WHERE id = ?";
+        let known = |row: &Row<'_>| {
+            let (life, status): (Option<u64>, Option<u16>) = (row.get(2)?, row.get(3)?);
+            Ok(Known {
+                fingerprint: row.get(0)?,
+                expires: row.get(1)?,
+                state: match (life, status) {
+                    (Some(life), _) => State::Begun { life },
+                    (None, Some(_)) => State::Answered,
+                    (None, None) => State::Lost,
+                },
+            })
+        };
+        let mut select = self.write.prepare_cached(sql)?;
+        select.query_row([id], known).optional()
+    }
+
+    fn kept(&self, id: &Id) -> rusqlite::Result<Kept> {
+        let sql = "SELECT status, headers, body FROM keys WHERE id = ?";
+        let mut select = self.write.prepare_cached(sql)?;
+        select.query_row([id], |row| {
+            let (headers, body): (Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(2)?);
+            Ok(Kept {
+                status: row.get(0)?,
+                headers: Bytes::from(headers),
+                body: Bytes::from(body),
+            })
+        })
+    }
+
+    /// Lets go of what has expired, and of what expires first if there is too much: never of what is under way.
+    fn forget(&mut self, now: u64) -> rusqlite::Result<()> {
+        let life = self.life;
+        let expired = "DELETE FROM keys WHERE rowid IN (SELECT rowid FROM keys \
+                       WHERE expires <= ? AND life IS NOT ? ORDER BY expires LIMIT ?) RETURNING bytes";
+        self.delete(expired, params![now, life, FORGOTTEN_MAX])?;
+        let mut before = None;
+        while self.size.is_too_much() && before != Some(self.size.keys) {
+            before = Some(self.size.keys);
+            let first = "DELETE FROM keys WHERE rowid IN (SELECT rowid FROM keys \
+                         WHERE life IS NOT ? ORDER BY expires LIMIT ?) RETURNING bytes";
+            self.delete(first, params![life, SURPLUS_MAX])?;
+            tracing::warn!(
+                "more keys than there is room for: those that expire first are forgotten"
+            );
+        }
+        Ok(())
+    }
+
+    /// Runs a deletion that returns what each row took.
+    fn delete(&mut self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
+        let mut delete = self.write.prepare_cached(sql)?;
+        let gone = delete.query_map(values, |row| row.get::<_, u64>(0))?;
+        for bytes in gone {
+            self.size.keys = self.size.keys.saturating_sub(1);
+            self.size.bytes = self.size.bytes.saturating_sub(bytes?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! A key is taken once, by one of many, and what is known of it survives the process.
+
+use super::*;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn request(id: u8, fingerprint: u8) -> Request {
+    Request {
+        id: [id; 32],
+        fingerprint: [fingerprint; 32],
+        expiry: DAY,
+    }
+}
+
+fn kept(body: &'static str) -> Kept {
+    Kept {
+        status: 201,
+        headers: Bytes::from_static(b"a: b\r\n"),
+        body: Bytes::from_static(body.as_bytes()),
+    }
+}
+
+#[tokio::test]
+async fn one_of_many_takes_a_key_and_the_others_get_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::new(folder.path());
+    let all = futures::future::join_all((0..50).map(|_| keys.begin(request(1, 1)))).await;
+    let begun = |looked: &&Result<Looked, KeysError>| matches!(looked, Ok(Looked::Begun));
+    assert_eq!(all.iter().filter(begun).count(), 1);
+    let refused = Looked::Refused(Verdict::InFlight);
+    assert_eq!(keys.begin(request(1, 1)).await.unwrap(), refused);
+    assert_eq!(keys.begin(request(2, 1)).await.unwrap(), Looked::Begun);
+    keys.end([1; 32], End::Answered(kept("done")))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let answered = Looked::Answered(kept("done"));
+        assert_eq!(keys.begin(request(1, 1)).await.unwrap(), answered);
+    }
+    let reused = Looked::Refused(Verdict::Reused);
+    assert_eq!(keys.begin(request(1, 2)).await.unwrap(), reused);
+}
+
+#[tokio::test]
+async fn what_is_known_survives_the_process_and_what_was_under_way_is_in_doubt() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::new(folder.path());
+    for id in 1..=4 {
+        assert_eq!(keys.begin(request(id, id)).await.unwrap(), Looked::Begun);
+    }
+    keys.end([1; 32], End::Answered(kept("one"))).await.unwrap();
+    keys.end([2; 32], End::Lost).await.unwrap();
+    keys.end([3; 32], End::Free).await.unwrap();
+    // As if the process had been killed: the file is there as it is, and the next host has its own.
+    let next = Keys::new(folder.path());
+    let doubt = Looked::Refused(Verdict::InDoubt);
+    let found = [
+        Looked::Answered(kept("one")),
+        doubt,
+        Looked::Begun,
+        Looked::Refused(Verdict::InDoubt),
+    ];
+    for (id, found) in (1..).zip(found) {
+        assert_eq!(next.begin(request(id, id)).await.unwrap(), found, "{id}");
+    }
+    // What the host before says of what is not its own any more changes nothing.
+    keys.end([4; 32], End::Free).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_expired_is_forgotten_unless_it_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::new(folder.path());
+    let brief = Request {
+        expiry: Duration::ZERO,
+        ..request(1, 1)
+    };
+    assert_eq!(keys.begin(brief).await.unwrap(), Looked::Begun);
+    let refused = Looked::Refused(Verdict::InFlight);
+    assert_eq!(keys.begin(brief).await.unwrap(), refused);
+    keys.end(brief.id, End::Answered(kept("done")))
+        .await
+        .unwrap();
+    assert_eq!(keys.begin(brief).await.unwrap(), Looked::Begun);
+}
+
+#[tokio::test]
+async fn without_its_file_no_key_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("idempotency.db");
+    std::fs::write(
+        &file,
+        "no database at all, but long enough to be looked at as one".repeat(99),
+    )
+    .unwrap();
+    let keys = Keys::new(folder.path());
+    let error = keys.begin(request(1, 1)).await.unwrap_err();
+    assert!(error.to_string().contains("idempotency.db"), "{error}");
+    // Once the file is out of the way, it goes on.
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(keys.begin(request(1, 1)).await.unwrap(), Looked::Begun);
+}
