@@ -3,6 +3,7 @@
 //! Nothing here does I/O, spawns, or reads a clock: time is an argument. So every rule can be tested
 //! exhaustively in milliseconds.
 
+pub mod access_log;
 pub mod adaptive;
 pub mod breaker;
 pub mod coding;
@@ -10,6 +11,7 @@ pub mod contract;
 pub mod cors;
 pub mod duration;
 pub mod fit;
+pub mod forwarded;
 pub mod health;
 pub mod idempotency;
 pub mod identity;
@@ -20,6 +22,7 @@ pub mod nearest;
 pub mod quote;
 pub mod rate;
 pub mod replay;
+pub mod resets;
 pub mod retry;
 pub mod rollout;
 pub mod routes;
