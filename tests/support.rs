@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod deploying;
 pub(crate) mod elsewhere;
+pub(crate) mod frames;
 pub(crate) mod guests;
 pub(crate) mod host;
 pub(crate) mod issuer;

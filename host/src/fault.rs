@@ -34,6 +34,7 @@ impl Blame {
 #[allow(missing_docs, reason = "each cause's title says what it is")]
 pub enum Cause {
     MalformedRequest,
+    HeadTooLarge,
     NoRoute,
     WrongMethod,
     Unauthenticated,
@@ -90,8 +91,9 @@ impl Cause {
     }
 
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::MalformedRequest,
+        Self::HeadTooLarge,
         Self::NoRoute,
         Self::WrongMethod,
         Self::Unauthenticated,
@@ -133,6 +135,7 @@ impl Cause {
             Self::MalformedRequest
             | Self::IdempotencyKeyMissing
             | Self::IdempotencyKeyMalformed => StatusCode::BAD_REQUEST,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::IdempotencyInFlight | Self::IdempotencyInDoubt => StatusCode::CONFLICT,
             Self::NoRoute | Self::NoRevision => StatusCode::NOT_FOUND,
@@ -170,6 +173,7 @@ impl Cause {
     pub fn blame(self) -> Blame {
         match self {
             Self::MalformedRequest
+            | Self::HeadTooLarge
             | Self::NoRoute
             | Self::WrongMethod
             | Self::Unauthenticated
@@ -210,6 +214,7 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MalformedRequest => "malformed_request",
+            Self::HeadTooLarge => "head_too_large",
             Self::NoRoute => "no_route",
             Self::WrongMethod => "wrong_method",
             Self::Unauthenticated => "unauthenticated",
@@ -250,6 +255,7 @@ impl Cause {
     pub fn title(self) -> &'static str {
         match self {
             Self::MalformedRequest => "the request is malformed",
+            Self::HeadTooLarge => "the request has more headers than are taken",
             Self::NoRoute => "no service has a route for this request",
             Self::WrongMethod => "the route does not take this method",
             Self::Unauthenticated => "the request does not prove who sent it",

@@ -31,6 +31,7 @@ pub(crate) mod exchange;
 pub mod gate;
 mod headers;
 pub(crate) mod health;
+mod http2;
 pub(crate) mod identity;
 pub(crate) mod journey;
 mod lease;
@@ -47,16 +48,20 @@ mod visit;
 /// Answers one request from outside, whatever comes of it.
 pub(crate) async fn serve(
     core: &Arc<Core>,
-    request: Request<HyperBody>,
+    mut request: Request<HyperBody>,
     client: &Client,
     busy: Busy,
 ) -> Response<OutgoingBody> {
+    let is_http2 = request.version() == Version::HTTP_2;
+    if is_http2 {
+        http2::join_cookies(request.headers_mut());
+    }
     let id = RequestId::of(request.headers(), &core.request_ids);
     let what = (request.method().clone(), request.uri().path());
     let manner = Manner {
         body_idle: core.config.timeouts.body_idle,
         without_body: answers_without_body(request.method()),
-        may_be_unread: request.version() == Version::HTTP_2,
+        may_be_unread: is_http2,
     };
     let snapshot = core.registry.snapshot();
     let journey = Journey::begin(request.headers(), client, &snapshot);
@@ -97,6 +102,9 @@ async fn answer(
     client: &Client,
     exchange: &Arc<Exchange>,
 ) -> Result<Answered, Fault> {
+    if request.version() == Version::HTTP_2 {
+        http2::check(&request, core.config.headers_max)?;
+    }
     let mut route = dispatch::route(snapshot, &request)?;
     route.service = choose::first(core, snapshot, route.service, exchange)?;
     exchange.routed_to(route.service);

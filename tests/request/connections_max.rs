@@ -1,10 +1,14 @@
 //! No more connections are served at a time than the settings say; the next one waits until another has gone.
 
+use futures::future::join_all;
+
 use crate::support::{Host, guest};
 
 const MAX: usize = 2;
 /// Requests on each of the others in whose time the next connection would have been served as well.
 const ROUNDS: usize = 20;
+/// Connections at once; no more than the system surely queues.
+const MANY: usize = 50;
 
 #[tokio::test]
 async fn one_connection_too_many_is_served_once_another_has_gone() {
@@ -30,5 +34,30 @@ async fn one_connection_too_many_is_served_once_another_has_gone() {
     drop(served.pop());
     assert_eq!(next.finish().await.status(), 200);
     assert_eq!(served[0].get("/a").await.status(), 200);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn however_many_come_all_are_served_in_their_turn() {
+    let host = Host::with("a", guest("hello"))
+        .settings(&format!("[connections]\nmax = {MAX}\n"))
+        .start()
+        .await;
+    let before = host.resident();
+    let idle = [host.connect().await, host.connect().await];
+    let waiting = join_all((0..MANY).map(|_| host.begin("/a"))).await;
+    assert_eq!(host.metric("skep_connections", &[]).await, Some(MAX as f64));
+    assert!(waiting.iter().all(|request| !request.is_over()));
+    assert_eq!(host.admin("/healthz").await.status(), 200);
+    drop(idle);
+    for request in waiting {
+        assert_eq!(request.finish().await.status(), 200);
+    }
+    let more = host.resident().saturating_sub(before);
+    assert!(more < 32 << 20, "{} MiB more", more >> 20);
+    let limited = host.metric("skep_connections_limited_total", &[]).await;
+    assert!(limited.unwrap() >= 1.0);
+    let taken = host.metric("skep_connections_total", &[]).await;
+    assert_eq!(taken, Some((MANY + MAX) as f64));
     host.stop().await;
 }

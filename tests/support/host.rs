@@ -182,6 +182,34 @@ impl Host {
         values.reduce(|sum, value| sum + value)
     }
 
+    /// Bytes of memory that the process has.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+        kib.parse::<u64>().unwrap() * 1024
+    }
+
+    /// Sees other clients' requests for `path` answered, on every lane, whatever goes on there meanwhile.
+    pub(crate) async fn serves_others(&self, path: &str) {
+        // Connections are dealt out evenly: one more than there are lanes meets every one of them.
+        let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut connections = Vec::new();
+        for _ in 0..=lanes {
+            connections.extend(self.both().await);
+        }
+        for connection in &mut connections {
+            assert_eq!(connection.get(path).await.status(), 200);
+        }
+    }
+
+    /// How many of the gateway's connections ended for this reason.
+    pub(crate) async fn ended_by(&self, reason: &str) -> f64 {
+        let labels = [("reason", reason)];
+        let count = self.metric("skep_connections_ended_total", &labels).await;
+        count.unwrap()
+    }
+
     /// The first line of the log that fits, as soon as there is one.
     pub(crate) async fn log_line(&self, what: &str, fits: impl Fn(&Line) -> bool) -> Arc<Line> {
         let line = within(&format!("a line in the log: {what}"), self.log.find(fits)).await;

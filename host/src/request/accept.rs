@@ -5,31 +5,32 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicU64, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::activity::Activity;
 use super::headers::Client;
 use super::redirect;
 use super::slow::Unhurried;
 use crate::host::Core;
+use crate::telemetry::connections::Ended;
 use crate::tls::{self, Tls};
 
-/// Streams that one HTTP/2 connection may have open.
-const STREAMS_MAX: u32 = 256;
+pub(crate) use self::activity::Busy;
+
+mod activity;
+mod speech;
+
 /// How long accepting pauses when the process has run out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -62,7 +63,11 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     /// Accepts until the host drains.
     pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, speech: Speech) {
+        let counted = &self.core.traffic.connections;
         loop {
+            if self.connections.available_permits() == 0 {
+                counted.limited();
+            }
             let Some(permit) = self
                 .draining
                 .run_until_cancelled(self.connections.clone().acquire_owned())
@@ -109,12 +114,17 @@ impl Acceptor {
             Err(error) => return tracing::debug!(%error, %peer, "connection lost"),
         };
         let (acceptor, speech) = (self.clone(), speech.clone());
+        self.core.traffic.connections.accepted();
         let connection = async move {
             let _place = place;
-            match TcpStream::from_std(stream) {
+            let ended = match TcpStream::from_std(stream) {
                 Ok(stream) => acceptor.greet(stream, peer, speech).await,
-                Err(error) => tracing::warn!(%error, %peer, "connection lost"),
-            }
+                Err(error) => {
+                    tracing::warn!(%error, %peer, "connection lost");
+                    Ended::Lost
+                }
+            };
+            acceptor.core.traffic.connections.ended(ended);
         };
         // Not joined: the tracker waits for it, and a panic is the runtime's to catch.
         drop(
@@ -124,7 +134,7 @@ impl Acceptor {
     }
 
     /// Shakes hands, if that is the custom, on the connection's lane.
-    async fn greet(&self, stream: TcpStream, peer: SocketAddr, speech: Speech) {
+    async fn greet(&self, stream: TcpStream, peer: SocketAddr, speech: Speech) -> Ended {
         let timeouts = &self.core.config.timeouts;
         let stream = Unhurried::new(stream, timeouts.body_idle);
         let client = Client::of(peer);
@@ -137,16 +147,22 @@ impl Acceptor {
         // On the heap, so that plain connections are no larger for it.
         let handshake = Box::pin(tls.accept(stream, peer, timeouts.header));
         let Some(Some(stream)) = self.draining.run_until_cancelled(handshake).await else {
-            return;
+            return Ended::Handshake;
         };
         let shown = stream.get_ref().1.peer_certificates();
         let certificate = shown
             .and_then(|chain| chain.first())
             .map(tls::client::forwarded);
-        Box::pin(self.serve(stream, peer, client.over_tls(certificate), None)).await;
+        Box::pin(self.serve(stream, peer, client.over_tls(certificate), None)).await
     }
 
-    async fn serve<S>(&self, stream: S, peer: SocketAddr, client: Client, redirect: Option<u16>)
+    async fn serve<S>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        client: Client,
+        redirect: Option<u16>,
+    ) -> Ended
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -164,48 +180,36 @@ impl Acceptor {
                 })
             }
         });
-        let builder = self.builder();
+        let builder = speech::builder(&self.core.config);
         let mut connection =
             std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut drain = std::pin::pin!(self.draining.cancelled());
         let mut ending = false;
         let silence = activity.silence(timeouts.header, timeouts.idle);
         let mut silence = std::pin::pin!(silence);
+        let mut abuse = std::pin::pin!(activity.abuse());
         loop {
             tokio::select! {
                 biased;
                 result = connection.as_mut() => {
-                    if let Err(error) = result {
-                        tracing::debug!(%peer, error = %crate::telemetry::chain(&*error), "connection ended");
-                    }
-                    return;
+                    let Err(error) = result else { return Ended::Closed };
+                    let ended = Ended::by(&*error);
+                    let error = crate::telemetry::chain(&*error);
+                    tracing::debug!(%peer, error, reason = ended.as_str(), "connection ended");
+                    return ended;
                 }
                 () = drain.as_mut(), if !ending => {
                     ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = silence.as_mut() => return,
+                () = silence.as_mut() => return Ended::Silent,
+                () = abuse.as_mut() => {
+                    // It is not asked to go: it could do the same for as long as it does not answer.
+                    tracing::info!(%peer, "connection cut: the client only takes back what it asks");
+                    return Ended::Resets;
+                }
             }
         }
-    }
-
-    fn builder(&self) -> auto::Builder<TokioExecutor> {
-        let config = &self.core.config;
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            // `Activity::silence` bounds every head, with one timer for all.
-            .header_read_timeout(None)
-            .max_buf_size(config.header_bytes_max.max(8192))
-            .max_headers(config.headers_max);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
-            .max_concurrent_streams(STREAMS_MAX)
-            .keep_alive_interval(config.timeouts.idle)
-            .keep_alive_timeout(config.timeouts.header);
-        builder
     }
 }
 
@@ -218,112 +222,5 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.lanes[self.index].connections.fetch_sub(1, Relaxed);
-    }
-}
-
-/// What goes on on one connection.
-#[derive(Debug)]
-struct Activity {
-    opened: Instant,
-    requests: AtomicUsize,
-    /// When the last answer was over, in milliseconds after the connection was opened; 0 until there was one.
-    answered: AtomicU64,
-}
-
-/// Marks a connection as one that has a request, until the answer's last byte.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Activity>);
-
-impl Activity {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            opened: Instant::now(),
-            requests: AtomicUsize::new(0),
-            answered: AtomicU64::new(0),
-        })
-    }
-
-    fn enter(self: &Arc<Self>) -> Busy {
-        self.requests.fetch_add(1, Relaxed);
-        Busy(self.clone())
-    }
-
-    /// Ends when the connection has had no request, or none whose head is whole, for too long: `first` for the first one,
-    /// `between` for later ones.
-    async fn silence(&self, first: Duration, between: Duration) {
-        // The first request may long be over when the first time passes.
-        let mut look = self.opened + first.min(between);
-        loop {
-            sleep_until(look).await;
-            let now = Instant::now();
-            // Before the time of the last answer, which is noted first.
-            let has_request = self.requests.load(Acquire) > 0;
-            let over = match self.answered.load(Relaxed) {
-                0 => self.opened + first,
-                answered => self.opened + Duration::from_millis(answered) + between,
-            };
-            if over <= now && !has_request {
-                return;
-            }
-            look = if has_request {
-                now + between
-            } else {
-                over.min(now + between)
-            };
-        }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let after = self.0.opened.elapsed().as_millis();
-        let after = u64::try_from(after).unwrap_or(u64::MAX).max(1);
-        self.0.answered.store(after, Relaxed);
-        self.0.requests.fetch_sub(1, Release);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures::FutureExt;
-
-    const FIRST: Duration = Duration::from_secs(10);
-    const BETWEEN: Duration = Duration::from_secs(60);
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_without_a_request_is_silent_after_the_first_time() {
-        let activity = Activity::new();
-        let start = Instant::now();
-        activity.silence(FIRST, BETWEEN).await;
-        assert_eq!(start.elapsed(), FIRST);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_however_long_is_no_silence_and_what_follows_it_is() {
-        let activity = Activity::new();
-        let mut silence = std::pin::pin!(activity.silence(FIRST, BETWEEN));
-        let busy = activity.enter();
-        assert!(silence.as_mut().now_or_never().is_none());
-        tokio::time::advance(10 * BETWEEN).await;
-        assert!(silence.as_mut().now_or_never().is_none());
-        drop(busy);
-        let over = Instant::now();
-        silence.await;
-        assert!(over.elapsed() >= BETWEEN && over.elapsed() <= 2 * BETWEEN);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_a_request_the_first_time_counts_no_more_even_if_it_is_the_longer_one() {
-        let activity = Activity::new();
-        let mut silence = std::pin::pin!(activity.silence(BETWEEN, FIRST));
-        assert!(silence.as_mut().now_or_never().is_none());
-        let over = Instant::now();
-        drop(activity.enter());
-        silence.await;
-        assert!(over.elapsed() >= FIRST && over.elapsed() <= 2 * FIRST);
-        let start = Instant::now();
-        Activity::new().silence(BETWEEN, FIRST).await;
-        assert_eq!(start.elapsed(), BETWEEN);
     }
 }

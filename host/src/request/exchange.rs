@@ -395,14 +395,13 @@ impl Exchange {
 
     /// The answer is over: logs it and counts it.
     pub(crate) fn over(&self, bytes: u64) {
-        let status = {
+        let (status, connection) = {
             let mut sent = self.sent();
             if std::mem::replace(&mut sent.over, true) {
                 return;
             }
             sent.bytes = bytes;
-            sent.connection = None;
-            sent.status
+            (sent.status, sent.connection.take())
         };
         if let Some(turn) = self.kept.get() {
             turn.over(bytes);
@@ -415,6 +414,10 @@ impl Exchange {
         }
         let duration = self.started.elapsed();
         let cause = self.fault().map(|fault| fault.cause);
+        if let (Some(connection), Some(Cause::CallerGone)) = (&connection, cause) {
+            connection.taken_back(duration);
+        }
+        drop(connection);
         let status = status.unwrap_or_else(|| cause.unwrap_or(Cause::CallerGone).status());
         match &self.edge {
             Some((edge, _)) => edge.traffic.end(status, cause, duration, bytes),

@@ -72,14 +72,7 @@ fn host(text: &mut Text, core: &Core, surroundings: &Surroundings) {
         "Open connections of the gateway.",
     )
     .sample(&[], surroundings.connections);
-    let mut handshakes = text.family(
-        "skep_tls_handshakes_total",
-        Kind::Counter,
-        "TLS handshakes of the gateway's listeners, by how they ended.",
-    );
-    for (outcome, count) in core.traffic.handshakes.counts() {
-        handshakes.sample(&[("result", outcome.as_str())], count);
-    }
+    connections(text, core);
     text.family(
         "skep_log_lines_dropped_total",
         Kind::Counter,
@@ -115,6 +108,39 @@ fn host(text: &mut Text, core: &Core, surroundings: &Surroundings) {
             &[("cause", cause.as_str()), ("blame", cause.blame().as_str())],
             count,
         );
+    }
+}
+
+fn connections(text: &mut Text, core: &Core) {
+    let counted = &core.traffic.connections;
+    let (accepted, limited) = counted.counts();
+    text.family(
+        "skep_connections_total",
+        Kind::Counter,
+        "Connections that the gateway has accepted.",
+    )
+    .sample(&[], accepted);
+    let mut ended = text.family(
+        "skep_connections_ended_total",
+        Kind::Counter,
+        "Connections of the gateway that are over, by why.",
+    );
+    for (why, count) in counted.ends() {
+        ended.sample(&[("reason", why.as_str())], count);
+    }
+    text.family(
+        "skep_connections_limited_total",
+        Kind::Counter,
+        "How often the gateway stopped accepting since [connections] max were open.",
+    )
+    .sample(&[], limited);
+    let mut handshakes = text.family(
+        "skep_tls_handshakes_total",
+        Kind::Counter,
+        "TLS handshakes of the gateway's listeners, by how they ended.",
+    );
+    for (outcome, count) in core.traffic.handshakes.counts() {
+        handshakes.sample(&[("result", outcome.as_str())], count);
     }
 }
 

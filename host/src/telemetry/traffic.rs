@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::connections::Connections;
 use super::handshakes::Handshakes;
 use crate::fault::Cause;
 
@@ -252,6 +253,8 @@ fn quantile_of(buckets: &[u64], quantile: f64) -> Option<f64> {
 pub struct HostTraffic {
     requests: AtomicU64,
     faults: Faults,
+    /// Connections of the gateway.
+    pub connections: Connections,
     /// TLS handshakes of the gateway.
     pub handshakes: Arc<Handshakes>,
 }
