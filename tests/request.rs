@@ -1,5 +1,6 @@
 //! A request's way, seen from outside.
 
+mod access_log;
 mod auth_basic;
 mod auth_hostile;
 mod auth_jwt;
@@ -41,6 +42,7 @@ mod large_body;
 mod malformed;
 mod many_slow;
 mod problem;
+mod proxies;
 mod queue;
 mod request_log;
 mod routing;

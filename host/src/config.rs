@@ -24,6 +24,6 @@ mod tests;
 
 pub use self::allowed::{AllowedHost, AllowedHostError, Scheme};
 pub use self::error::{ConfigError, Place};
-pub use self::host::{Compile, HostConfig, Log, Overrides, Pool, Source, Timeouts};
+pub use self::host::{AccessLog, Compile, HostConfig, Log, Overrides, Pool, Source, Timeouts};
 pub use self::service::{Allow, Instances, ServiceConfig};
 pub use self::token::{Caller, Role, Token, TokenError, Tokens};

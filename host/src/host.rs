@@ -24,6 +24,7 @@ use crate::request::edge::auth::Identities;
 use crate::request::tolerate::rate::Limits;
 use crate::request::{health, overload};
 use crate::state::State;
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::traffic::HostTraffic;
 use crate::tls::Tls;
 
@@ -52,6 +53,8 @@ pub struct Core {
     pub draining: CancellationToken,
     /// All requests.
     pub traffic: Arc<HostTraffic>,
+    /// A line for each request from outside, if it is wanted.
+    pub access_log: Option<Arc<AccessLog>>,
     /// What guests print.
     pub lines: Lines,
     pub(crate) egress: Arc<Outside>,
@@ -128,6 +131,10 @@ impl Core {
         let engines = Engines::new(&config.pool)
             .map_err(anyhow::Error::from)
             .context("the instance pool could not be reserved; lower [pool] instances")?;
+        let access_log = config.access_log.as_ref().map(|settings| {
+            let log = AccessLog::open(settings).map(Arc::new);
+            log.with_context(|| format!("[access_log] file: {}", settings.file.display()))
+        });
         Ok(Arc::new(Self {
             registry: Registry::new(config.pool.instances),
             engines: Arc::new(engines),
@@ -136,6 +143,7 @@ impl Core {
             first_scan,
             draining: CancellationToken::new(),
             traffic: Arc::default(),
+            access_log: access_log.transpose()?,
             lines: Lines::default(),
             egress: Outside::new(control.clone()),
             identities: Identities::new(control.clone())?,

@@ -5,13 +5,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use futures::FutureExt;
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming as HyperBody;
 
 use self::accept::Busy;
 use self::body::OutgoingBody;
 use self::edge::{Entered, Passage};
 use self::exchange::Exchange;
+use self::exchange::access::{Outcome, Visitor};
 use self::headers::{Client, RequestId};
 use self::journey::Journey;
 use self::run::Answered;
@@ -66,11 +67,25 @@ pub(crate) async fn serve(
     let snapshot = core.registry.snapshot();
     let journey = Journey::begin(request.headers(), client, &snapshot);
     let exchange = Exchange::new(core, id, what, journey, busy);
+    if let Some(visitor) = Visitor::of(&request, client, core) {
+        exchange.comes_of(visitor);
+    }
     let answer = pin!(answer(core, &snapshot, request, client, &exchange));
     let response = conclude(&exchange, manner, answer).await;
     match exchange.passage() {
         Some(passage) => passage.leave(response),
         None => response,
+    }
+}
+
+/// A request was answered before anything was looked at but where it is for.
+fn sent_elsewhere<B>(core: &Core, request: &Request<B>, client: &Client, status: StatusCode) {
+    if let Some(visitor) = Visitor::of(request, client, core) {
+        let outcome = Outcome {
+            status,
+            ..Outcome::default()
+        };
+        visitor.leaves(&outcome);
     }
 }
 

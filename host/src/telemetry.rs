@@ -1,5 +1,6 @@
 //! What operators see: counters, metrics and the log.
 
+pub mod access_log;
 pub mod connections;
 pub(crate) mod edges;
 pub mod handshakes;

@@ -184,6 +184,9 @@ async fn host(
         .stop(|| {
             watch.rescan();
             gateway.look_at_certificates();
+            if let Some(log) = &core.access_log {
+                log.reopen();
+            }
         })
         .await;
     tracing::info!(
@@ -191,14 +194,18 @@ async fn host(
         "draining; another signal ends the host at once"
     );
     drop((rebuild, watch, deploying, settling));
-    tokio::select! {
+    let ended = tokio::select! {
         biased;
         second = signals.stop(|| {}) => {
             tracing::warn!(signal = second.name, connections = gateway.connections(), "ended at once");
             Ok(second.exit_code())
         }
         () = drain(&gateway, &admin, &core.state) => Ok(ExitCode::SUCCESS),
+    };
+    if let Some(log) = &core.access_log {
+        log.close().await;
     }
+    ended
 }
 
 /// The services that came from files when a host last ran here.

@@ -1,6 +1,7 @@
 //! The host's own settings: defaults, then `skep.toml`, then flags.
 
 mod access;
+mod proxied;
 mod settings;
 mod tls;
 
@@ -9,11 +10,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use skep_policy::access_log::Format;
 use skep_policy::name::ServiceName;
 
 use super::document::Document;
 use super::edge::EdgeConfig;
 use super::error::ConfigError;
+use super::network::Network;
 use super::raw::{RawHost, RawService};
 use super::service::resolve::{Confined, resolve};
 use super::service::{self, SERVICE_TOML, ServiceConfig, absolute};
@@ -38,6 +41,10 @@ pub struct HostConfig {
     pub listen: Vec<SocketAddr>,
     /// Where and how it speaks TLS, if it does.
     pub tls: Option<Tls>,
+    /// Whom it is believed from whom they have a request.
+    pub trusted_proxies: Vec<Network>,
+    /// Where a line for each request goes, if it is wanted.
+    pub access_log: Option<AccessLog>,
     /// What the gateway does with all requests.
     pub edge: EdgeConfig,
     /// Where the admin API listens.
@@ -118,6 +125,15 @@ pub struct Compile {
     pub timeout: Duration,
     /// Components at a time.
     pub parallel: usize,
+}
+
+/// A line for each request from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where they go; absolute.
+    pub file: PathBuf,
+    /// How they look.
+    pub format: Format,
 }
 
 /// What is logged, and how.

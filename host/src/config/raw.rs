@@ -208,6 +208,8 @@ pub(super) struct RawAllow {
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawHost {
     pub(super) listen: Option<OneOrMore>,
+    pub(super) trusted_proxies: Option<OneOrMore>,
+    pub(super) access_log: Option<RawAccessLog>,
     pub(super) admin: Option<String>,
     pub(super) admin_token: Option<String>,
     pub(super) admin_token_file: Option<String>,

@@ -5,6 +5,7 @@ mod build;
 mod edge;
 mod hostile;
 mod messages;
+mod proxied;
 mod record;
 mod rollout;
 mod settings;

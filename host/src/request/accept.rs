@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use http::uri::Scheme;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -137,7 +138,7 @@ impl Acceptor {
     async fn greet(&self, stream: TcpStream, peer: SocketAddr, speech: Speech) -> Ended {
         let timeouts = &self.core.config.timeouts;
         let stream = Unhurried::new(stream, timeouts.body_idle);
-        let client = Client::of(peer);
+        let client = Client::of(peer).believed_if_in(&self.core.config.trusted_proxies);
         let tls = match speech {
             Speech::Plain { redirect } => {
                 return self.serve(stream, peer, client, redirect).await;
@@ -173,10 +174,17 @@ impl Acceptor {
             let busy = activity.enter();
             let (core, client) = (self.core.clone(), client.clone());
             async move {
+                let behind = client.behind(request.headers(), &core.config.trusted_proxies);
+                let client = behind.as_ref().unwrap_or(&client);
+                // A proxy that has spoken TLS with its client has done what is asked for.
+                let redirect = redirect.filter(|_| client.scheme == Scheme::HTTP);
                 let elsewhere = redirect.and_then(|port| redirect::to_tls(&request, port));
                 Ok::<_, std::convert::Infallible>(match elsewhere {
-                    Some(response) => response,
-                    None => super::serve(&core, request, &client, busy).await,
+                    Some(response) => {
+                        super::sent_elsewhere(&core, &request, client, response.status());
+                        response
+                    }
+                    None => super::serve(&core, request, client, busy).await,
                 })
             }
         });

@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::access::{Outcome, Visitor};
 use super::accept::Busy;
 use super::edge::Passage;
 use super::headers::RequestId;
@@ -22,6 +23,7 @@ use crate::telemetry::traffic::HostTraffic;
 
 pub(crate) use self::log::late;
 
+pub(crate) mod access;
 mod log;
 
 /// What is known of a request from its arrival to its last byte. Logged once, when the last holder lets go.
@@ -53,6 +55,8 @@ pub(crate) struct Exchange {
     cookie: OnceLock<HeaderValue>,
     /// Its way through the policies of its route, if that has any.
     passage: OnceLock<Box<Passage>>,
+    /// What the access log wants to know, if there is one.
+    visitor: OnceLock<Box<Visitor>>,
     /// How the service failed, if another answered in its place.
     covered: OnceLock<Cause>,
     /// Further tries that have come of the request.
@@ -156,6 +160,7 @@ impl Exchange {
             quota: OnceLock::new(),
             cookie: OnceLock::new(),
             passage: OnceLock::new(),
+            visitor: OnceLock::new(),
             covered: OnceLock::new(),
             retries: OnceLock::new(),
             is_turn: false,
@@ -291,6 +296,12 @@ impl Exchange {
 
     pub(crate) fn passage(&self) -> Option<&Passage> {
         self.passage.get().map(Box::as_ref)
+    }
+
+    /// The access log is to say that the request was there.
+    pub(crate) fn comes_of(&self, visitor: Visitor) {
+        // A request comes once.
+        drop(self.visitor.set(Box::new(visitor)));
     }
 
     /// How the service failed, if another answered in its place.
@@ -430,6 +441,16 @@ impl Exchange {
             }
         }
         self.log(status, duration, bytes);
+        if let Some(visitor) = self.visitor.get() {
+            visitor.leaves(&Outcome {
+                status,
+                bytes,
+                service: self.service(),
+                fault: cause.map(Cause::as_str),
+                request_id: self.id.as_str(),
+                user: None,
+            });
+        }
     }
 
     fn sent(&self) -> std::sync::MutexGuard<'_, Sent> {

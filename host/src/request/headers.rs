@@ -4,13 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Scheme;
+use skep_policy::forwarded::{self, Claims, Proto};
 use skep_policy::identity::may_be_same;
 
 use super::exchange::Quota;
 use super::tolerate::whole_seconds;
+use crate::config::network::Network;
 use crate::host::RequestIds;
 
-pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -120,27 +122,71 @@ pub(crate) struct Client {
     address: HeaderValue,
     /// What `forwarded` begins with.
     node: String,
+    /// What it ends with: who passed the request on.
+    passed: String,
     /// Of the URLs that it asks for.
     pub(crate) scheme: Scheme,
     /// The value of `x-forwarded-client-cert`, if the client showed a certificate.
     certificate: Option<HeaderValue>,
+    /// Whether it is believed who sent it its requests.
+    is_proxy: bool,
 }
 
 impl Client {
     pub(crate) fn of(peer: SocketAddr) -> Self {
         let ip = peer.ip().to_canonical();
-        let node = if ip.is_ipv6() {
-            format!("for=\"[{ip}]\"")
-        } else {
-            format!("for={ip}")
-        };
         Self {
             ip,
             address: value(ip.to_string()),
-            node,
+            node: node(ip),
+            passed: String::new(),
             scheme: Scheme::HTTP,
             certificate: None,
+            is_proxy: false,
         }
+    }
+
+    /// The same, believed in what it says of its requests if it is one of these networks.
+    pub(crate) fn believed_if_in(self, trusted: &[Network]) -> Self {
+        let is_proxy = is_in(trusted, self.ip);
+        Self { is_proxy, ..self }
+    }
+
+    /// Who sent the one at the other end a request with these headers, if that is a trusted proxy and not a client.
+    pub(crate) fn behind(&self, headers: &HeaderMap, trusted: &[Network]) -> Option<Self> {
+        if !self.is_proxy {
+            return None;
+        }
+        let values = |name| -> Vec<&[u8]> {
+            let values = headers.get_all(name).iter();
+            values.map(HeaderValue::as_bytes).collect()
+        };
+        let claims = Claims {
+            addresses: &values(FORWARDED_FOR),
+            forwarded: &values(header::FORWARDED),
+            protos: &values(FORWARDED_PROTO),
+        };
+        let origin = forwarded::origin(self.ip, &claims, |ip| is_in(trusted, ip));
+        let (mut address, mut passed) = (origin.client.to_string(), String::new());
+        if origin.client != self.ip {
+            for proxy in &origin.proxies {
+                address = format!("{address}, {proxy}");
+                passed = format!("{passed}, {}", node(*proxy));
+            }
+        }
+        Some(Self {
+            ip: origin.client,
+            address: value(address),
+            node: node(origin.client),
+            passed,
+            scheme: match origin.proto {
+                Some(Proto::Http) => Scheme::HTTP,
+                Some(Proto::Https) => Scheme::HTTPS,
+                None => self.scheme.clone(),
+            },
+            certificate: self.certificate.clone(),
+            is_proxy: false,
+        })
     }
 
     /// The same on a connection with TLS, with what the certificate says that it showed and that was verified.
@@ -161,7 +207,8 @@ impl Client {
             true => "https",
             false => "http",
         };
-        let forwarded = format!("{};host=\"{host}\";proto={proto}", self.node);
+        let Self { node, passed, .. } = self;
+        let forwarded = format!("{node};host=\"{host}\";proto={proto}{passed}");
         headers.insert(header::FORWARDED, value(forwarded));
         headers.insert(FORWARDED_FOR, self.address.clone());
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
@@ -181,6 +228,18 @@ impl Client {
             }
         };
         headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+fn is_in(networks: &[Network], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(address))
+}
+
+/// An address as `forwarded` has it (RFC 7239, 6).
+fn node(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("for={address}"),
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
     }
 }
 
@@ -260,134 +319,4 @@ impl RequestId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_of_the_connection_go_and_all_others_stay() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "close, X-Named"),
-            ("connection", "x-named-too,,  "),
-            ("x-named", "1"),
-            ("x-named-too", "1"),
-            ("keep-alive", "timeout=1"),
-            ("proxy-connection", "close"),
-            ("proxy-authorization", "Basic x"),
-            ("transfer-encoding", "chunked"),
-            ("upgrade", "websocket"),
-            ("http2-settings", "AA"),
-            ("te", "gzip;q=0.5, Trailers"),
-            ("x-kept", "1"),
-            ("x-kept", "2"),
-            ("trailer", "x-sum"),
-        ] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        remove_hop_by_hop(&mut headers);
-        let mut left: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-            .collect();
-        left.sort_unstable();
-        let expected = [
-            ("te", "trailers"),
-            ("trailer", "x-sum"),
-            ("x-kept", "1"),
-            ("x-kept", "2"),
-        ];
-        assert_eq!(left, expected);
-    }
-
-    #[test]
-    fn te_goes_unless_it_welcomes_trailers() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::TE, HeaderValue::from_static("gzip"));
-        remove_hop_by_hop(&mut headers);
-        assert!(headers.is_empty());
-    }
-
-    #[test]
-    fn a_request_comes_from_whom_the_connection_says() {
-        for (peer, address, node) in [
-            ("192.0.2.1:80", "192.0.2.1", "for=192.0.2.1"),
-            ("[::ffff:192.0.2.1]:80", "192.0.2.1", "for=192.0.2.1"),
-            ("[2001:db8::1]:80", "2001:db8::1", "for=\"[2001:db8::1]\""),
-        ] {
-            let mut headers = HeaderMap::new();
-            let claimed = [
-                "forwarded",
-                "x-forwarded-for",
-                "x-forwarded-host",
-                "x-forwarded-prefix",
-                "x-forwarded-client-cert",
-                "x-forwarded-port",
-                "x-forwarded-server",
-                "x-forwarded-ssl",
-                "x-real-ip",
-                "x-skep-caller",
-                "x-skep-revision",
-                "x-skep-token",
-                "x-skep-identity",
-                "x_skep-auth",
-                "x-skep-",
-                "host",
-            ];
-            for name in claimed {
-                headers.append(name, HeaderValue::from_static("claimed"));
-                headers.append(name, HeaderValue::from_static("twice"));
-            }
-            let mut over_tls = headers.clone();
-            Client::of(peer.parse().unwrap()).introduce(&mut headers, "here:80", "/shop");
-            let mut left: Vec<_> = headers
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-                .collect();
-            left.sort_unstable();
-            let shown = HeaderValue::from_static("Hash=00");
-            let client = Client::of(peer.parse().unwrap()).over_tls(Some(shown));
-            client.introduce(&mut over_tls, "here:80", "");
-            let of = |name: &str| over_tls.get_all(name).iter().collect::<Vec<_>>();
-            assert_eq!(of("x-forwarded-proto"), ["https"]);
-            assert_eq!(of("x-forwarded-client-cert"), ["Hash=00"]);
-            let forwarded = format!("{node};host=\"here:80\";proto=https");
-            assert_eq!(of("forwarded"), [&forwarded]);
-            let forwarded = format!("{node};host=\"here:80\";proto=http");
-            let expected = [
-                ("forwarded", forwarded.as_str()),
-                ("host", "here:80"),
-                ("x-forwarded-for", address),
-                ("x-forwarded-host", "here:80"),
-                ("x-forwarded-prefix", "/shop"),
-                ("x-forwarded-proto", "http"),
-            ];
-            assert_eq!(left, expected, "{peer}");
-        }
-    }
-
-    #[test]
-    fn a_request_id_is_short_and_plain() {
-        let longest = "x".repeat(REQUEST_ID_BYTES_MAX);
-        let too_long = "x".repeat(REQUEST_ID_BYTES_MAX + 1);
-        for (id, kept) in [
-            ("a", true),
-            ("0af7-1_2.3:4/5+6=", true),
-            (&longest, true),
-            (&too_long, false),
-            ("", false),
-            ("two words", false),
-            ("a\"", false),
-            ("a\tb", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(REQUEST_ID, HeaderValue::try_from(id).unwrap());
-            let found = RequestId::given(&headers);
-            let found = found.as_ref().map(RequestId::as_str);
-            assert_eq!(found, kept.then_some(id), "{id:?}");
-        }
-        let mut headers = HeaderMap::new();
-        assert!(RequestId::given(&headers).is_none());
-        headers.insert(REQUEST_ID, HeaderValue::from_bytes(b"\xff").unwrap());
-        assert!(RequestId::given(&headers).is_none());
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use self::text::{Family, Kind, Text};
+use super::access_log::AccessLog;
 use super::process::Process;
 use super::traffic::{DURATION_BOUNDS, Traffic};
 use skep_policy::breaker;
@@ -79,6 +80,15 @@ fn host(text: &mut Text, core: &Core, surroundings: &Surroundings) {
         "Log lines dropped because standard error was too slow.",
     )
     .sample(&[], surroundings.log_lines_dropped);
+    text.family(
+        "skep_access_log_lines_dropped_total",
+        Kind::Counter,
+        "Lines of the access log dropped because its file was too slow or could not be written.",
+    )
+    .sample(
+        &[],
+        core.access_log.as_deref().map_or(0, AccessLog::dropped),
+    );
     let (claims, common) = core.registry.pool_load();
     text.family(
         "skep_instance_pool_claims",

@@ -13,7 +13,7 @@ use skep_policy::{duration, size};
 
 use super::{
     ADMIN_DEFAULT, Compile, HostConfig, LISTEN_DEFAULT, Log, Overrides, Pool, Source, Timeouts,
-    access, tls,
+    access, proxied, tls,
 };
 use crate::config::document::{PATH_BYTES_MAX, Scope};
 use crate::config::edge::{self, EdgeConfig};
@@ -146,6 +146,8 @@ pub(super) fn resolve(
         (Some(edge), Some(scope)) => edge::resolve(edge, &scope.below(&["edge"]))?,
         _ => EdgeConfig::default(),
     };
+    let trusted_proxies = proxied::trusted_proxies(raw.trusted_proxies, scope)?;
+    let access_log = proxied::access_log(raw.access_log.as_ref(), &origin)?;
     let services = services(raw.services.as_deref(), &origin, &source)?;
     let keys = ["revision_history_limit"];
     let revision_history_limit =
@@ -155,6 +157,8 @@ pub(super) fn resolve(
     Ok(HostConfig {
         listen,
         tls,
+        trusted_proxies,
+        access_log,
         edge,
         admin,
         tokens,

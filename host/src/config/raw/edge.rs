@@ -37,6 +37,13 @@ pub(in crate::config) struct RawRespond {
     pub(in crate::config) file: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct RawAccessLog {
+    pub(in crate::config) file: Option<String>,
+    pub(in crate::config) format: Option<String>,
+}
+
 /// `[edge]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]

@@ -201,7 +201,9 @@ fn context(
             .and_then(|value| value.to_str().ok())
     };
     let prefix = header("x-forwarded-prefix").unwrap_or("");
-    let remote = header("x-forwarded-for").and_then(|remote| remote.parse().ok());
+    // The client; who passed the request on follows.
+    let remote = header("x-forwarded-for").and_then(|chain| chain.split(',').next());
+    let remote = remote.and_then(|remote| remote.parse().ok());
     let authority = parts.uri.authority();
     let server = Server {
         name: authority.map_or("localhost", |authority| authority.host()),
