@@ -5,11 +5,13 @@
 
 pub mod access_log;
 pub mod adaptive;
+pub mod balance;
 pub mod breaker;
 pub mod coding;
 pub mod contract;
 pub mod cors;
 pub mod duration;
+pub mod files;
 pub mod fit;
 pub mod forwarded;
 pub mod health;
