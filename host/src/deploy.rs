@@ -17,14 +17,16 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::arrive::{Batch, Candidate};
-use self::compile::{CompileError, Compiled, Compiler, Digest};
+use self::compile::{CompileError, Compiled, Compiler, Contracts, Digest};
 use self::decide::Decider;
 use self::lacks::Lacks;
 use self::order::Order;
+use crate::config::ConfigError;
 use crate::config::trust::Distrust;
 use crate::fault::Fault;
 use crate::host::Core;
 use crate::registry::{Identity, Revision};
+use crate::request::backend::Backend;
 use crate::request::edge::Edge;
 use crate::state::{ArtifactError, Happening, Kind, Origin, StateError};
 use crate::telemetry;
@@ -64,6 +66,9 @@ pub enum DeployError {
     /// It does not fit what the host offers.
     #[error("{0}")]
     Link(String),
+    /// What is no component can't be asked.
+    #[error("what answers can't be asked")]
+    Target(#[from] ConfigError),
     /// It could not be started.
     #[error("no instance could be started: {0}")]
     Health(#[source] Fault),
@@ -137,7 +142,16 @@ pub struct Deployer {
 #[derive(Debug, Clone)]
 struct Prepared {
     revision: Arc<Revision>,
-    compiled: Arc<Compiled>,
+    /// None of what is no component.
+    compiled: Option<Arc<Compiled>>,
+}
+
+/// What a candidate is made into.
+struct Made {
+    backend: Backend,
+    contracts: Contracts,
+    claims: u32,
+    compiled: Option<Arc<Compiled>>,
 }
 
 impl Deployer {
@@ -232,27 +246,20 @@ impl Deployer {
         is_forced: bool,
     ) -> Result<Prepared, DeployError> {
         let config = Arc::new(candidate.config.clone());
-        self.trusts(candidate).await?;
-        self.stage(&config.name, "compiling");
-        let compiled = self.compiler.compile(&candidate.artifact).await?;
-        let (program, claims) = link::link(&self.core.engines, &compiled, &config)?;
-        let (artifacts, artifact) = (
-            self.core.state.artifacts.clone(),
-            candidate.artifact.clone(),
-        );
-        let keep = move || artifacts.keep(&artifact);
-        self.core.state.on_disk(keep).await??;
+        let made = self.make(candidate).await?;
         let identity = Identity {
             number: number.unwrap_or_else(|| self.next_number(&config.name)),
-            digest: compiled.digest.to_string(),
+            digest: candidate.artifact.digest.to_string(),
             config: config.clone(),
             origin,
             edges: Edge::of_routes(&config, &self.core),
             lines: self.core.lines.clone(),
         };
-        let linked = (Arc::new(program), compiled.contracts.clone());
-        let revision = Arc::new(Revision::new(identity, linked, claims));
-        self.stage(&config.name, "starting an instance");
+        let linked = (made.backend, made.contracts);
+        let revision = Arc::new(Revision::new(identity, linked, made.claims));
+        if config.has_instances() {
+            self.stage(&config.name, "starting an instance");
+        }
         crate::request::run::probe(&self.core, revision.clone())
             .await
             .map_err(DeployError::Health)?;
@@ -261,12 +268,39 @@ impl Deployer {
             self.replay(&revision, is_forced).await?;
         }
         // What takes a running revision's place is needed at once.
+        let compiled = made.compiled;
         if !promote::has_revision(&self.core.registry, &config.name) {
-            compiled.unload_pages();
+            compiled.iter().for_each(|compiled| compiled.unload_pages());
         }
-        Ok(Prepared {
-            revision,
-            compiled: Arc::new(compiled),
+        Ok(Prepared { revision, compiled })
+    }
+
+    /// What is to answer: compiled, linked and kept, if it is a component.
+    async fn make(&self, candidate: &Candidate) -> Result<Made, DeployError> {
+        let config = &candidate.config;
+        if let Some(backend) = Backend::of(&config.target, &self.core.disk)? {
+            return Ok(Made {
+                backend,
+                contracts: Contracts::default(),
+                claims: 0,
+                compiled: None,
+            });
+        }
+        self.trusts(candidate).await?;
+        self.stage(&config.name, "compiling");
+        let compiled = self.compiler.compile(&candidate.artifact).await?;
+        let (program, claims) = link::link(&self.core.engines, &compiled, config)?;
+        let (artifacts, artifact) = (
+            self.core.state.artifacts.clone(),
+            candidate.artifact.clone(),
+        );
+        let keep = move || artifacts.keep(&artifact);
+        self.core.state.on_disk(keep).await??;
+        Ok(Made {
+            backend: Backend::Component(Arc::new(program)),
+            contracts: compiled.contracts.clone(),
+            claims,
+            compiled: Some(Arc::new(compiled)),
         })
     }
 

@@ -36,6 +36,7 @@ pub enum Cause {
     MalformedRequest,
     HeadTooLarge,
     NoRoute,
+    NoFile,
     WrongMethod,
     Unauthenticated,
     Forbidden,
@@ -61,6 +62,8 @@ pub enum Cause {
     NoResponse,
     InvalidResponse,
     CalleeFailed,
+    UpstreamUnreachable,
+    UpstreamFailed,
     BodyStalled,
     InstantiationFailed,
     CpuDeadline,
@@ -91,10 +94,11 @@ impl Cause {
     }
 
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::MalformedRequest,
         Self::HeadTooLarge,
         Self::NoRoute,
+        Self::NoFile,
         Self::WrongMethod,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -120,6 +124,8 @@ impl Cause {
         Self::NoResponse,
         Self::InvalidResponse,
         Self::CalleeFailed,
+        Self::UpstreamUnreachable,
+        Self::UpstreamFailed,
         Self::BodyStalled,
         Self::InstantiationFailed,
         Self::CpuDeadline,
@@ -138,7 +144,7 @@ impl Cause {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::IdempotencyInFlight | Self::IdempotencyInDoubt => StatusCode::CONFLICT,
-            Self::NoRoute | Self::NoRevision => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoFile | Self::NoRevision => StatusCode::NOT_FOUND,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -160,6 +166,8 @@ impl Cause {
             | Self::NoResponse
             | Self::InvalidResponse
             | Self::CalleeFailed
+            | Self::UpstreamUnreachable
+            | Self::UpstreamFailed
             | Self::InstantiationFailed => StatusCode::BAD_GATEWAY,
             Self::BodyStalled | Self::CpuDeadline | Self::WallDeadline => {
                 StatusCode::GATEWAY_TIMEOUT
@@ -175,6 +183,7 @@ impl Cause {
             Self::MalformedRequest
             | Self::HeadTooLarge
             | Self::NoRoute
+            | Self::NoFile
             | Self::WrongMethod
             | Self::Unauthenticated
             | Self::Forbidden
@@ -194,6 +203,8 @@ impl Cause {
             | Self::NoResponse
             | Self::InvalidResponse
             | Self::CalleeFailed
+            | Self::UpstreamUnreachable
+            | Self::UpstreamFailed
             | Self::BodyStalled
             | Self::InstantiationFailed
             | Self::CpuDeadline
@@ -216,6 +227,7 @@ impl Cause {
             Self::MalformedRequest => "malformed_request",
             Self::HeadTooLarge => "head_too_large",
             Self::NoRoute => "no_route",
+            Self::NoFile => "no_file",
             Self::WrongMethod => "wrong_method",
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
@@ -241,6 +253,8 @@ impl Cause {
             Self::NoResponse => "no_response",
             Self::InvalidResponse => "invalid_response",
             Self::CalleeFailed => "callee_failed",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamFailed => "upstream_failed",
             Self::BodyStalled => "body_stalled",
             Self::InstantiationFailed => "instantiation_failed",
             Self::CpuDeadline => "cpu_deadline",
@@ -257,6 +271,7 @@ impl Cause {
             Self::MalformedRequest => "the request is malformed",
             Self::HeadTooLarge => "the request has more headers than are taken",
             Self::NoRoute => "no service has a route for this request",
+            Self::NoFile => "there is no such file",
             Self::WrongMethod => "the route does not take this method",
             Self::Unauthenticated => "the request does not prove who sent it",
             Self::Forbidden => "whoever sent the request may not ask for this",
@@ -286,6 +301,8 @@ impl Cause {
             Self::NoResponse => "the service ended without a response",
             Self::InvalidResponse => "the service's response is invalid",
             Self::CalleeFailed => "a service that this one calls failed",
+            Self::UpstreamUnreachable => "the service can't be reached",
+            Self::UpstreamFailed => "the service failed to answer",
             Self::BodyStalled => "the service stopped sending its response",
             Self::InstantiationFailed => "the service could not be started",
             Self::CpuDeadline => "the service used up its CPU time",

@@ -20,6 +20,7 @@ use crate::engine::{Engines, PROBES_MAX};
 use crate::registry::Registry;
 use crate::replay::Replays;
 use crate::request::accept::{Acceptor, Lane, Speech};
+use crate::request::backend::files::Disk;
 use crate::request::edge::auth::Identities;
 use crate::request::tolerate::rate::Limits;
 use crate::request::{health, overload};
@@ -60,6 +61,7 @@ pub struct Core {
     pub(crate) egress: Arc<Outside>,
     /// What verifies who sent requests.
     pub(crate) identities: Arc<Identities>,
+    pub(crate) disk: Arc<Disk>,
     pub(crate) busy_lane: Handle,
     pub(crate) control: Handle,
     pub(crate) request_ids: RequestIds,
@@ -147,6 +149,7 @@ impl Core {
             lines: Lines::default(),
             egress: Outside::new(control.clone()),
             identities: Identities::new(control.clone())?,
+            disk: Disk::new(control.clone()),
             busy_lane,
             control,
             request_ids: RequestIds::new(),

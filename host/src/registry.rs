@@ -11,30 +11,23 @@ use skep_policy::fit::Misfit;
 use skep_policy::name::ServiceName;
 use skep_policy::routes::RouteTable;
 use skep_policy::shares::{self, Ask, Division};
-use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use self::plan::Plan;
+pub use self::revision::Revision;
+pub(crate) use self::revision::{Identity, Lease};
 pub(crate) use self::trial::{Course, Trial, TrialSettings};
-use crate::capability::egress::REQUESTS_PER_REVISION_MAX;
-use crate::capability::output::{LineBudget, Lines};
 use crate::config::ServiceConfig;
 use crate::config::service::rollout::Sticky;
-use crate::deploy::compile::Contracts;
 use crate::pool::{Permits, Share, Stock};
-use crate::replay::kept::Ring;
 use crate::request::edge::Edge;
 use crate::request::gate::Gate;
-use crate::request::run::instances::Instances;
-use crate::request::run::program::Program;
 use crate::request::tolerate::Guards;
-use crate::state::Origin;
 use crate::telemetry::edges::Edges;
-use crate::telemetry::tally::{Tally, Usage};
+use crate::telemetry::tally::Tally;
 use crate::telemetry::traffic::Traffic;
 
 mod plan;
+mod revision;
 mod trial;
 
 /// A named unit of work as one snapshot sees it.
@@ -74,133 +67,6 @@ impl Standing {
             calls: Edges::default(),
             guards: Guards::default(),
         }
-    }
-}
-
-/// An artifact and its resolved configuration; immutable.
-#[derive(Debug)]
-pub struct Revision {
-    /// Counts from 1 for each service.
-    pub number: u64,
-    /// `sha256:` and the artifact's digest in hexadecimal.
-    pub digest: String,
-    /// What the manifest said.
-    pub config: Arc<ServiceConfig>,
-    /// Who brought it, and from where.
-    pub origin: Origin,
-    pub(crate) program: Arc<Program>,
-    /// What it shares with other services beside HTTP.
-    pub(crate) contracts: Contracts,
-    /// What is done with the requests of each route, in their order; none if that is nothing.
-    edges: Vec<Option<Arc<Edge>>>,
-    /// Claims on the instance pool that one instance takes.
-    pub(crate) claims: u32,
-    pub(crate) instances: Instances,
-    pub(crate) output: Arc<LineBudget>,
-    /// What its instances have used.
-    pub(crate) usage: Usage,
-    /// Outgoing requests of all instances.
-    pub(crate) outgoing: Arc<Semaphore>,
-    /// The requests that it keeps, if it keeps any.
-    pub(crate) kept: Option<Arc<Ring>>,
-    leases: TaskTracker,
-    lives: TaskTracker,
-}
-
-/// Keeps a revision from being retired while a request is under way.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pub(crate) revision: Arc<Revision>,
-    _held: TaskTrackerToken,
-}
-
-/// What tells one revision from another.
-#[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) number: u64,
-    pub(crate) digest: String,
-    pub(crate) config: Arc<ServiceConfig>,
-    pub(crate) origin: Origin,
-    pub(crate) edges: Vec<Option<Arc<Edge>>>,
-    pub(crate) lines: Lines,
-}
-
-impl Revision {
-    pub(crate) fn new(
-        identity: Identity,
-        (program, contracts): (Arc<Program>, Contracts),
-        claims: u32,
-    ) -> Self {
-        let Identity {
-            number,
-            digest,
-            config,
-            origin,
-            edges,
-            lines,
-        } = identity;
-        let output = LineBudget::new(config.name.as_ref(), number, lines);
-        let instances = Instances::new(&config, &program);
-        Self {
-            kept: Ring::of(&config.record),
-            number,
-            digest,
-            config,
-            origin,
-            program,
-            contracts,
-            edges,
-            claims,
-            instances,
-            output,
-            usage: Usage::default(),
-            outgoing: Arc::new(Semaphore::new(REQUESTS_PER_REVISION_MAX)),
-            leases: TaskTracker::new(),
-            lives: TaskTracker::new(),
-        }
-    }
-
-    /// The same, to answer once more after it was retired.
-    pub(crate) fn again(&self) -> Self {
-        let identity = Identity {
-            number: self.number,
-            digest: self.digest.clone(),
-            config: self.config.clone(),
-            origin: self.origin.clone(),
-            edges: self.edges.clone(),
-            lines: self.output.followers().clone(),
-        };
-        let linked = (self.program.clone(), self.contracts.clone());
-        Self::new(identity, linked, self.claims)
-    }
-
-    pub(crate) fn lease(self: &Arc<Self>) -> Lease {
-        Lease {
-            revision: self.clone(),
-            _held: self.leases.token(),
-        }
-    }
-
-    /// Requests that are on this revision now.
-    pub fn leases(&self) -> usize {
-        self.leases.len()
-    }
-
-    /// Waits until no request is on this revision. Only for a revision that no snapshot leads to any more.
-    pub(crate) async fn drained(&self) {
-        self.leases.close();
-        self.leases.wait().await;
-    }
-
-    /// For as long as an instance lives.
-    pub(crate) fn alive(&self) -> TaskTrackerToken {
-        self.lives.token()
-    }
-
-    /// Waits until no instance of this revision is left. Only for one that is drained.
-    pub(crate) async fn gone(&self) {
-        self.lives.close();
-        self.lives.wait().await;
     }
 }
 
@@ -330,12 +196,24 @@ impl Registry {
         }
         self.divide_pool(&after.services, &shares);
         for (name, service) in &before.services {
-            if !after.services.contains_key(name) {
+            let takes_none =
+                |after: &Arc<Service>| after.ask() == Ask::NOTHING && service.ask() != Ask::NOTHING;
+            if after.services.get(name).is_none_or(takes_none) {
                 service.keep_for_the_rest();
             }
         }
         self.current.store(after);
         true
+    }
+
+    /// A revision of the service is gone with all its instances: if no other has any, what was left for them goes back.
+    pub(crate) fn gone(&self, name: &ServiceName) {
+        let _one_at_a_time = self.publishing();
+        if let Some(service) = self.current.load().services.get(name)
+            && service.ask() == Ask::NOTHING
+        {
+            service.standing.share.resize(0);
+        }
     }
 
     /// Publishes what `change` makes of the services: all of it at once, or nothing.
@@ -361,7 +239,10 @@ impl Registry {
 
     fn divide_pool(&self, services: &BTreeMap<ServiceName, Arc<Service>>, shares: &Division) {
         for (service, reserved) in services.values().zip(&shares.reserved) {
-            service.standing.share.resize(*reserved);
+            // What it had instances for keeps what it needs until the last of them is gone.
+            if service.ask() != Ask::NOTHING {
+                service.standing.share.resize(*reserved);
+            }
             service.standing.guards.configure(&service.config.tolerance);
             service.standing.calls.configure(&service.config.callees);
             service.standing.gate.configure(&service.config.limits);
@@ -444,7 +325,11 @@ impl Service {
     /// What this service needs of the pool, in claims.
     fn ask(&self) -> Ask {
         let claims = self.answering().into_iter().map(|revision| revision.claims);
-        let each = claims.max().unwrap_or(1);
+        let unknown = u32::from(self.config.has_instances());
+        let each = claims.max().unwrap_or(unknown);
+        if each == 0 {
+            return Ask::NOTHING;
+        }
         Ask {
             least: each,
             most: self.config.limits.concurrency.saturating_mul(each),

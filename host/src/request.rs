@@ -23,6 +23,7 @@ use crate::host::Core;
 use crate::registry::Snapshot;
 
 pub(crate) mod accept;
+pub(crate) mod backend;
 pub(crate) mod body;
 pub(crate) mod call;
 mod choose;

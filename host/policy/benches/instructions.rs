@@ -9,7 +9,7 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use skep_policy::fit::{Routes, misfits};
+use skep_policy::fit::{Routes, Wants, misfits};
 use skep_policy::name::ServiceName;
 use skep_policy::routes::{PathPattern, RouteSpec, RouteTable};
 use skep_policy::shares::{self, Ask};
@@ -104,7 +104,13 @@ fn routes(services: u32) -> Vec<Service> {
 
 fn by_name(services: &[Service]) -> Routes<'_> {
     let services = services.iter();
-    services.map(|(name, routes)| (name, &routes[..])).collect()
+    let wants = |routes| Wants {
+        routes,
+        has_instances: true,
+    };
+    services
+        .map(|(name, routes)| (name, wants(&routes[..])))
+        .collect()
 }
 
 fn table(services: &[Service]) -> RouteTable<()> {

@@ -1,7 +1,7 @@
 //! Which candidates can take their services' places together: as many as there is room for, none in another's way.
 //!
 //! Two services that exchange routes fit only together; so candidates are looked at as a set. Of the pool only the
-//! number of services counts, since every ask can be divided (see [`crate::shares`]).
+//! number of services that have instances counts, since every ask can be divided (see [`crate::shares`]).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,8 +9,17 @@ use crate::name::ServiceName;
 use crate::routes::{RouteConflict, RouteSpec, Takes};
 use crate::shares::TooManyServices;
 
-/// Services by name, with the routes that each has or wants.
-pub type Routes<'a> = BTreeMap<&'a ServiceName, &'a [RouteSpec]>;
+/// Services by name, with what each has or wants.
+pub type Routes<'a> = BTreeMap<&'a ServiceName, Wants<'a>>;
+
+/// What a service has or wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Wants<'a> {
+    /// Where its requests come from.
+    pub routes: &'a [RouteSpec],
+    /// Whether it has instances of the pool.
+    pub has_instances: bool,
+}
 
 /// Why a candidate can't take its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,14 +59,14 @@ pub fn misfits<'a>(
     loop {
         let moves = |name: &ServiceName| candidates.contains_key(name) && !stay.contains_key(name);
         let mut taken = Taken::default();
-        for (name, routes) in stands.iter().filter(|(name, _)| !moves(name)) {
-            taken.stand(name, routes);
+        for (name, wants) in stands.iter().filter(|(name, _)| !moves(name)) {
+            taken.stand(name, *wants);
         }
         let moving = candidates.iter().filter(|(name, _)| moves(name));
         let (standing, new): (Vec<_>, Vec<_>) =
             moving.partition(|(name, _)| stands.contains_key(*name));
-        let mut take = |(name, routes): (&&'a ServiceName, &&'a [RouteSpec])| {
-            let refused = taken.take(total, name, routes).err();
+        let mut take = |(name, wants): (&&'a ServiceName, &Wants<'a>)| {
+            let refused = taken.take(total, name, *wants).err();
             refused.map(|misfit| (*name, misfit))
         };
         // One that stays takes its old routes, which others may have been given here.
@@ -73,29 +82,25 @@ pub fn misfits<'a>(
 /// The requests that are spoken for.
 #[derive(Default)]
 struct Taken<'a> {
+    /// Services that have instances.
     services: usize,
     by: HashMap<Takes<'a>, (&'a ServiceName, &'a RouteSpec)>,
 }
 
 impl<'a> Taken<'a> {
     /// Of two that stand in each other's way, as candidates of different moments may, both have what they have.
-    fn stand(&mut self, name: &'a ServiceName, routes: &'a [RouteSpec]) {
-        for route in routes {
+    fn stand(&mut self, name: &'a ServiceName, wants: Wants<'a>) {
+        for route in wants.routes {
             for takes in route.takes() {
                 self.by.entry(takes).or_insert((name, route));
             }
         }
-        self.services += 1;
+        self.services += usize::from(wants.has_instances);
     }
 
-    fn take(
-        &mut self,
-        total: u32,
-        name: &'a ServiceName,
-        routes: &'a [RouteSpec],
-    ) -> Result<(), Misfit> {
-        let services = self.services + 1;
-        if services > total as usize {
+    fn take(&mut self, total: u32, name: &'a ServiceName, wants: Wants<'a>) -> Result<(), Misfit> {
+        let services = self.services + usize::from(wants.has_instances);
+        if wants.has_instances && services > total as usize {
             // What each takes of the pool is known once it is compiled.
             let least = services as u64;
             return Err(TooManyServices {
@@ -106,7 +111,7 @@ impl<'a> Taken<'a> {
             .into());
         }
         let mut own = HashMap::new();
-        for route in routes {
+        for route in wants.routes {
             for takes in route.takes() {
                 let other = self.by.get(&takes).or_else(|| own.get(&takes));
                 // A route may name a method twice.
@@ -141,6 +146,13 @@ mod tests {
         }
     }
 
+    fn with_instances(routes: &[RouteSpec]) -> Wants<'_> {
+        Wants {
+            routes,
+            has_instances: true,
+        }
+    }
+
     /// Services by index, each with the paths that it takes.
     type Services<'a> = &'a [(usize, &'a [usize])];
 
@@ -153,7 +165,7 @@ mod tests {
         let (stands, candidates) = (make(stands), make(candidates));
         let [stands, candidates] = [&stands, &candidates].map(|made| {
             made.iter()
-                .map(|(name, routes)| (name, &**routes))
+                .map(|(name, routes)| (name, with_instances(routes)))
                 .collect()
         });
         let refused = misfits(total, &stands, &candidates);
@@ -197,6 +209,25 @@ mod tests {
         let stands: Services<'_> = &[(1, &[1]), (2, &[2])];
         assert_eq!(refused(2, stands, &[(0, &[0]), (1, &[5])]), [0]);
         assert_eq!(refused(3, stands, &[(0, &[0]), (1, &[5])]), [0usize; 0]);
+    }
+
+    #[test]
+    fn a_service_without_instances_has_room_in_a_full_pool() {
+        let names: Vec<ServiceName> = (0..4).map(name).collect();
+        let routes: Vec<RouteSpec> = (0..4).map(route).collect();
+        let at = |index: usize, has_instances| {
+            let routes = &routes[index..=index];
+            let wants = Wants {
+                routes,
+                has_instances,
+            };
+            (&names[index], wants)
+        };
+        let stands = [at(0, true), at(1, false)].into();
+        let candidates = [at(2, false), at(3, true)].into();
+        let refused: Vec<_> = misfits(1, &stands, &candidates).into_keys().collect();
+        assert_eq!(refused, [&names[3]]);
+        assert!(misfits(2, &stands, &candidates).is_empty());
     }
 
     #[test]

@@ -38,7 +38,13 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// Of a service that has no instances.
+    pub const NOTHING: Self = Self { least: 0, most: 0 };
+
     fn bounds(self) -> (u32, u32) {
+        if self == Self::NOTHING {
+            return (0, 0);
+        }
         let least = self.least.max(1);
         (least, self.most.max(least))
     }
@@ -56,17 +62,18 @@ pub fn divide(total: u32, asks: &[Ask]) -> Result<Division, TooManyServices> {
     let bounds = || asks.iter().map(|ask| ask.bounds());
     let least: u64 = bounds().map(|(least, _)| u64::from(least)).sum();
     let most: u64 = bounds().map(|(_, most)| u64::from(most)).sum();
+    let services = bounds().filter(|(least, _)| *least > 0).count();
     let left = u64::from(total).checked_sub(least);
     let left = left.ok_or(TooManyServices {
-        services: asks.len(),
+        services,
         least,
         total,
     })?;
     let more_max = if most <= u64::from(total) {
         u64::MAX
     } else {
-        // There are services, for with none the sum fits.
-        left / 2 / asks.len() as u64
+        // There are services that ask for something, for with none the sum fits.
+        left / 2 / services as u64
     };
     let more_max = u32::try_from(more_max).unwrap_or(u32::MAX);
     let reserved: Vec<u32> = bounds()
@@ -162,6 +169,21 @@ mod tests {
             "44 services can't share a pool of 64 instances: they need at least 72; \
              set pool.instances to 72 or more, or serve fewer services"
         );
+    }
+
+    #[test]
+    fn who_has_no_instances_takes_nothing_of_the_pool() {
+        let one = Ask { least: 1, most: 64 };
+        for (total, asks, reserved, common) in [
+            (0, vec![Ask::NOTHING; 3], vec![0; 3], 0),
+            (1, vec![Ask::NOTHING, one, Ask::NOTHING], vec![0, 1, 0], 0),
+            (41, vec![one, Ask::NOTHING], vec![21, 0], 20),
+        ] {
+            let division = divide(total, &asks).unwrap();
+            assert_eq!(division, Division { reserved, common });
+        }
+        let error = divide(1, &[one, one, Ask::NOTHING]).unwrap_err();
+        assert_eq!((error.services, error.least), (2, 2));
     }
 
     #[test]

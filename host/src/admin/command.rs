@@ -1,7 +1,6 @@
 //! Orders to the deployer, and how they are answered.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use super::Api;
 use super::answer::Answer;
 use super::receive::{self, Bundle, Sent};
 use super::resource::Command;
+use crate::config::service::target::Target;
 use crate::config::{Caller, ServiceConfig, service};
 use crate::deploy::arrive::Candidate;
 use crate::deploy::compile::{Artifact, Digest};
@@ -71,10 +71,10 @@ impl Api {
         let expected = expected(&parts.headers)?;
         let sent = receive::deployment(&self.core.state, &parts.headers, body).await?;
         let config = self
-            .config(&name, sent.config.as_deref(), sent.digest)
+            .config(&name, sent.config.as_deref(), sent.digest())
             .await?;
         let source = sent.source.clone();
-        let wanted = wanted(config, sent);
+        let wanted = self.wanted(config, sent);
         let origin = origin(caller, source);
         self.give(What::Deploy(vec![wanted]), origin, expected)
             .await
@@ -99,18 +99,18 @@ impl Api {
                 let detail = format!("{} is there twice", member.name);
                 return Err(Answer::problem(StatusCode::BAD_REQUEST, &detail));
             }
-            let held = receive::known(&self.core.state, member.artifact)?;
+            let known = |digest| Ok((digest, receive::known(&self.core.state, digest)?));
+            let component = member.artifact.map(known).transpose()?;
             let config = member.config.as_deref();
             let config = self.config(&member.name, config, member.artifact).await?;
             let sent = Sent {
-                digest: member.artifact,
-                held,
+                component,
                 config: None,
                 source: None,
                 signature: member.signature,
                 force: bundle.force,
             };
-            all.push(wanted(config, sent));
+            all.push(self.wanted(config, sent));
         }
         let source = bundle.source.map(|source| receive::plain(&source));
         let origin = origin(caller, source);
@@ -202,10 +202,11 @@ impl Api {
         &self,
         name: &ServiceName,
         sent: Option<&str>,
-        digest: Digest,
+        digest: Option<Digest>,
     ) -> Result<ServiceConfig, Answer> {
         let core = &self.core;
-        let component = core.state.artifacts.path(&digest);
+        let component = digest.map(|digest| core.state.artifacts.path(&digest));
+        let target = component.clone().map(Target::Component);
         let snapshot = core.registry.snapshot();
         let running = snapshot
             .services
@@ -213,7 +214,7 @@ impl Api {
             .map(|service| service.config.clone());
         if let (None, Some(running)) = (sent, running) {
             return Ok(ServiceConfig {
-                component,
+                target: target.unwrap_or_else(|| running.target.clone()),
                 ..(*running).clone()
             });
         }
@@ -221,14 +222,14 @@ impl Api {
             && let Some(stored) = self.stored(name).await?
         {
             return Ok(ServiceConfig {
-                component,
+                target: target.unwrap_or_else(|| stored.target.clone()),
                 ..stored
             });
         }
         let text = sent.unwrap_or_default().to_owned();
         let (name, pool) = (name.clone(), core.config.pool.clone());
         let resolve = move || {
-            let config = service::sent(&name, &text, Path::new(&component))?;
+            let config = service::sent(&name, &text, component.as_deref())?;
             service::fits(&config, &pool).map(|()| config)
         };
         let resolved = core
@@ -243,6 +244,30 @@ impl Api {
 }
 
 impl Api {
+    fn wanted(&self, config: ServiceConfig, sent: Sent) -> Wanted {
+        let artifacts = &self.core.state.artifacts;
+        let (artifact, held) = match (config.target.component(), sent.component) {
+            (Some(path), Some((digest, held))) => {
+                let path = path.to_owned();
+                (Artifact { digest, path }, held)
+            }
+            _ => {
+                let artifact = Artifact::described(&config.target);
+                let held = artifacts.hold(artifact.digest);
+                (artifact, held)
+            }
+        };
+        Wanted {
+            candidate: Candidate {
+                config,
+                artifact,
+                signature: sent.signature,
+            },
+            held: Arc::new(held),
+            force: sent.force,
+        }
+    }
+
     /// The configuration of a service that was deployed and does not run now.
     async fn stored(&self, name: &ServiceName) -> Result<Option<ServiceConfig>, Answer> {
         let state = &self.core.state;
@@ -254,22 +279,6 @@ impl Api {
         };
         let stored = state.revision(name.as_str(), number).await;
         Ok(stored.map_err(unreadable)?.map(|stored| stored.config))
-    }
-}
-
-fn wanted(config: ServiceConfig, sent: Sent) -> Wanted {
-    let artifact = Artifact {
-        digest: sent.digest,
-        path: config.component.clone(),
-    };
-    Wanted {
-        candidate: Candidate {
-            config,
-            artifact,
-            signature: sent.signature,
-        },
-        held: Arc::new(sent.held),
-        force: sent.force,
     }
 }
 

@@ -28,8 +28,8 @@ const SOURCE_CHARS_MAX: usize = 512;
 /// A deployment as it was sent.
 #[derive(Debug)]
 pub(super) struct Sent {
-    pub(super) digest: Digest,
-    pub(super) held: Held,
+    /// The component, kept; None if the manifest names what answers.
+    pub(super) component: Option<(Digest, Held)>,
     /// The manifest; None for the one that the service has.
     pub(super) config: Option<String>,
     pub(super) source: Option<String>,
@@ -37,11 +37,17 @@ pub(super) struct Sent {
     pub(super) force: bool,
 }
 
+impl Sent {
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.component.as_ref().map(|(digest, _)| *digest)
+    }
+}
+
 /// The same in JSON, with a component that is there already.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Described {
-    artifact: Digest,
+    artifact: Option<Digest>,
     config: Option<String>,
     source: Option<String>,
     signature: Option<String>,
@@ -64,7 +70,7 @@ pub(super) struct Bundle {
 #[serde(deny_unknown_fields)]
 pub(super) struct Member {
     pub(super) name: ServiceName,
-    pub(super) artifact: Digest,
+    pub(super) artifact: Option<Digest>,
     pub(super) config: Option<String>,
     pub(super) signature: Option<String>,
 }
@@ -102,10 +108,16 @@ where
         return Err(Answer::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
     let described: Described = json(headers, body).await?;
-    let held = known(state, described.artifact)?;
+    let component = match described.artifact {
+        Some(digest) => Some((digest, known(state, digest)?)),
+        None if described.config.is_some() => None,
+        None => {
+            let detail = "there is no component: name it as `artifact`";
+            return Err(Answer::problem(StatusCode::BAD_REQUEST, detail));
+        }
+    };
     Ok(Sent {
-        digest: described.artifact,
-        held,
+        component,
         config: described.config,
         source: described.source.map(|source| plain(&source)),
         signature: described.signature,
@@ -161,15 +173,16 @@ where
 impl Form {
     fn sent(self, state: &State) -> Result<Sent, Answer> {
         let bad = |detail: &str| Err(Answer::problem(StatusCode::BAD_REQUEST, detail));
-        let (digest, held) = match (self.artifact, self.digest) {
+        let component = match (self.artifact, self.digest) {
             (Some(_), Some(_)) => {
                 return bad("there are both an artifact and a digest: send one of them");
             }
-            (Some(artifact), None) => artifact,
+            (Some(artifact), None) => Some(artifact),
             (None, Some(digest)) => match digest.parse() {
-                Ok(digest) => (digest, known(state, digest)?),
+                Ok(digest) => Some((digest, known(state, digest)?)),
                 Err(error) => return bad(&format!("digest: {error}")),
             },
+            (None, None) if self.config.is_some() => None,
             (None, None) => return bad("there is no component: send it as the part `artifact`"),
         };
         let force = match self.force.as_deref() {
@@ -178,8 +191,7 @@ impl Form {
             Some(_) => return bad("force is neither true nor false"),
         };
         Ok(Sent {
-            digest,
-            held,
+            component,
             config: self.config,
             source: self.source.map(|source| plain(&source)),
             signature: self.signature,

@@ -81,6 +81,7 @@ struct Deployment {
 
 #[derive(Debug, Serialize)]
 struct Config {
+    /// Where what answers is: the component, the servers, or the folder.
     component: String,
     routes: Vec<skep_policy::routes::RouteSpec>,
     limits: Limits,
@@ -243,7 +244,7 @@ impl Known<'_> {
             unbound: self.unbound.clone(),
             revision: revision.map(|revision| revision.number),
             digest: revision.map(|revision| revision.digest.clone()),
-            kind: revision.map(|revision| revision.program.describe()),
+            kind: revision.map(|revision| revision.backend.describe()),
             generation: self.generation,
             deploying: self.report.is_some_and(|report| report.deploying),
             error: self.report.and_then(|report| report.error.clone()),
@@ -328,7 +329,7 @@ impl Config {
     fn of(config: &ServiceConfig) -> Self {
         let limits = &config.limits;
         Self {
-            component: config.component.display().to_string(),
+            component: config.target.to_string(),
             routes: config.routes.clone(),
             limits: Limits {
                 memory_bytes: limits.memory,

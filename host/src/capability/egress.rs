@@ -78,7 +78,7 @@ impl Outside {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
-            .build(https::connector());
+            .build(https::connector(None));
         Arc::new(Self {
             client,
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),

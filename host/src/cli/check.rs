@@ -18,7 +18,7 @@ use super::style::{Tone, harmless, paint};
 use crate::admin::routes;
 use crate::config::{self, ConfigError, Overrides, Pool, ServiceConfig};
 use crate::deploy::arrive::{Found, Intake, Now, Pace, Scanner};
-use crate::deploy::compile::{ArtifactKind, Contracts};
+use crate::deploy::compile::Contracts;
 use crate::deploy::link;
 use crate::telemetry::{chain, log};
 
@@ -109,7 +109,7 @@ struct Group {
 struct Sound {
     file: PathBuf,
     config: ServiceConfig,
-    kind: ArtifactKind,
+    kind: String,
     contracts: Contracts,
 }
 
@@ -186,10 +186,8 @@ fn host(path: &Path, findings: &mut Findings) -> Result<Group, ConfigError> {
         match found {
             Found::Ready(candidate) => {
                 let config = candidate.config;
-                described.push(Described {
-                    file: config.component.clone(),
-                    config,
-                });
+                let file = config.target.component().unwrap_or(path).to_owned();
+                described.push(Described { file, config });
             }
             Found::Broken(error) => findings.problem(path, Some(name), chain(&error)),
             Found::Waiting => {
@@ -266,13 +264,12 @@ impl Group {
     fn check(self, findings: &mut Findings) {
         let mut sound = Vec::new();
         for service in self.described {
-            let (component, name) = (
-                service.config.component.clone(),
-                service.config.name.to_string(),
-            );
+            let component = service.config.target.component();
+            let file = component.unwrap_or(&service.file).to_owned();
+            let name = service.config.name.to_string();
             match examine(service) {
                 Ok(service) => sound.push(service),
-                Err(problem) => findings.problem(&component, Some(name), problem),
+                Err(problem) => findings.problem(&file, Some(name), problem),
             }
         }
         let sound = without_conflicts(sound, findings);
@@ -281,9 +278,12 @@ impl Group {
         }
         let asks: Vec<Ask> = sound
             .iter()
-            .map(|service| Ask {
-                least: 1,
-                most: service.config.limits.concurrency,
+            .map(|service| match service.config.has_instances() {
+                true => Ask {
+                    least: 1,
+                    most: service.config.limits.concurrency,
+                },
+                false => Ask::NOTHING,
             })
             .collect();
         if let Err(error) = shares::divide(self.pool.instances, &asks) {
@@ -293,11 +293,20 @@ impl Group {
     }
 }
 
-/// A service's component, or what is wrong with it.
+/// A service's component, or what is wrong with it. Nothing else is asked or opened.
 fn examine(Described { file, config }: Described) -> Result<Sound, String> {
-    let examined = component::examine(&config.component);
-    let (kind, contracts) = examined.map_err(|error| chain(&error))?;
-    link::fits(kind, &contracts, &config)?;
+    let (kind, contracts) = match config.target.component() {
+        Some(path) => {
+            let examined = component::examine(path);
+            let (kind, contracts) = examined.map_err(|error| chain(&error))?;
+            link::fits(kind, &contracts, &config)?;
+            (kind.to_string(), contracts)
+        }
+        None => (
+            config.target.kind().unwrap_or_default().to_owned(),
+            Contracts::default(),
+        ),
+    };
     Ok(Sound {
         file,
         config,
@@ -344,7 +353,7 @@ impl From<Sound> for Good {
     fn from(sound: Sound) -> Self {
         Self {
             name: sound.config.name.to_string(),
-            kind: sound.kind.to_string(),
+            kind: sound.kind,
             routes: routes(&sound.config),
             file: sound.file,
         }

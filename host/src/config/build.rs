@@ -68,6 +68,9 @@ pub fn load(manifest: &Path) -> Result<Option<Build>, ConfigError> {
     let document = Document::read(&absolute(manifest)?)?;
     let raw: RawService = document.decode()?;
     let scope = document.root();
+    if raw.upstream.is_some() || raw.files.is_some() {
+        return Ok(None);
+    }
     let (command, watch) = resolve(raw.build.unwrap_or_default(), &scope.below(&["build"]))?;
     let folder = document.folder().to_owned();
     let has_crate = is_service_toml(document.path()) && folder.join("Cargo.toml").is_file();

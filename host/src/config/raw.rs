@@ -19,6 +19,12 @@ pub(super) use self::edge::*;
 pub(super) struct RawService {
     pub(super) name: Option<String>,
     pub(super) component: Option<String>,
+    pub(super) upstream: Option<OneOrMore>,
+    pub(super) preserve_host: Option<bool>,
+    pub(super) upstream_ca: Option<String>,
+    pub(super) files: Option<String>,
+    pub(super) cache_control: Option<String>,
+    pub(super) spa: Option<String>,
     pub(super) env_inherit: Option<Vec<String>>,
     pub(super) route: Option<Vec<RawRoute>>,
     pub(super) edge: Option<RawEdge>,

@@ -4,6 +4,7 @@ pub mod record;
 pub(in crate::config) mod resolve;
 pub mod rollout;
 mod sent;
+pub mod target;
 pub mod tolerance;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ pub use self::sent::sent;
 use self::record::Record;
 use self::resolve::{Confined, resolve};
 use self::rollout::Rollout;
+use self::target::Target;
 use self::tolerance::{CallRules, FallbackAnswer, Tolerance};
 use super::allowed::AllowedHost;
 use super::document::Document;
@@ -38,9 +40,9 @@ pub const SERVICE_TOML: &str = "service.toml";
 pub struct ServiceConfig {
     /// The name.
     pub name: ServiceName,
-    /// The component's file; absolute, symbolic links left as they are.
-    #[serde(serialize_with = "lossy")]
-    pub component: PathBuf,
+    /// What answers.
+    #[serde(rename = "component")]
+    pub target: Target,
     /// The routes; none if only other services may call it.
     pub routes: Vec<RouteSpec>,
     /// What the gateway does with the requests of each route, in their order. None if that is nothing.
@@ -67,6 +69,11 @@ pub struct ServiceConfig {
 }
 
 impl ServiceConfig {
+    /// Whether it has instances, which take their part of the pool.
+    pub fn has_instances(&self) -> bool {
+        self.target.component().is_some()
+    }
+
     /// The services that this one can't do all of its work without.
     pub fn depends_on(&self) -> BTreeSet<&ServiceName> {
         let of_calls = self.callees.values().map(|rules| &rules.tolerance);
@@ -117,8 +124,8 @@ pub struct Allow {
 /// Reads a drop-in's manifest.
 ///
 /// The name is the manifest's, else `default_name`, else the file's stem (for a `service.toml` its folder's
-/// name). The component is the manifest's, else the `.wasm` with the manifest's stem; it must lie in the
-/// manifest's folder or below. Without routes the service is served at `/NAME` and below; with an empty list of them only
+/// name). The component is the manifest's, unless it names an upstream or files, else the `.wasm` with the manifest's
+/// stem; it must lie in the manifest's folder or below. Without routes the service is served at `/NAME` and below; with an empty list of them only
 /// other services can call it.
 ///
 /// # Errors
@@ -164,7 +171,7 @@ pub fn without_manifest(wasm: &Path) -> Result<ServiceConfig, ConfigError> {
         routes: RouteSpec::drop_in(&name),
         edges: Vec::new(),
         name,
-        component,
+        target: Target::Component(component),
         limits: Limits::default(),
         instances: Instances::default(),
         env: BTreeMap::new(),

@@ -9,6 +9,7 @@ mod proxied;
 mod record;
 mod rollout;
 mod settings;
+mod target;
 mod tls;
 mod tolerance;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::service::target::Target;
 use super::*;
 
 /// A folder of configuration files; paths in errors are shown from it.
@@ -120,7 +122,7 @@ fn every_key_of_a_manifest_is_taken() {
     let folder = Folder::new().with("any.toml", FULL);
     let service = folder.service("any.toml").unwrap();
     assert_eq!(service.name.as_str(), "inventory");
-    assert_eq!(service.component, folder.path("hello.wasm"));
+    assert_eq!(service.target, Target::Component(folder.path("hello.wasm")));
     assert_eq!(paths(&service), ["/api/inventory/{*rest}", "/inventory"]);
     let route = &service.routes[0];
     assert_eq!(route.host.as_ref().unwrap().to_string(), "shop.example");
@@ -202,7 +204,10 @@ fn a_symbolic_link_to_the_component_stays_one() {
     std::os::unix::fs::symlink(folder.path("elsewhere/v1.wasm"), folder.path("linked.wasm"))
         .unwrap();
     let service = folder.service("linked.toml").unwrap();
-    assert_eq!(service.component, folder.path("linked.wasm"));
+    assert_eq!(
+        service.target,
+        Target::Component(folder.path("linked.wasm"))
+    );
 }
 
 #[test]
@@ -225,7 +230,7 @@ fn any_change_of_a_manifest_changes_what_is_serialised() {
     let serialised = |manifest: &str| {
         let folder = Folder::new().with("any.toml", manifest);
         let mut service = folder.service("any.toml").unwrap();
-        service.component = PathBuf::from("/c.wasm");
+        service.target = Target::Component(PathBuf::from("/c.wasm"));
         serde_json::to_string(&service).unwrap()
     };
     let full = serialised(FULL);

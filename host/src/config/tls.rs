@@ -85,16 +85,20 @@ impl Clients {
     /// # Errors
     /// If the file can't be read or has no certificates that can.
     pub fn read(&self) -> Result<RootCertStore, ConfigError> {
-        let document = Document::read(&self.authorities)?;
-        let mut roots = RootCertStore::empty();
-        for certificate in chain(&document)? {
-            roots.add(certificate).map_err(|error| {
-                let what = format!("has a certificate that can't be an authority's: {error}");
-                wrong(&document, what)
-            })?;
-        }
-        Ok(roots)
+        authorities(&Document::read(&self.authorities)?)
     }
+}
+
+/// The authorities in a file; never none.
+pub(super) fn authorities(document: &Document) -> Result<RootCertStore, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in chain(document)? {
+        roots.add(certificate).map_err(|error| {
+            let what = format!("has a certificate that can't be an authority's: {error}");
+            wrong(document, what)
+        })?;
+    }
+    Ok(roots)
 }
 
 /// The certificates in a file; never none.

@@ -110,7 +110,7 @@ impl Default for Pace {
 pub struct Candidate {
     /// Its name, routes, limits and permissions.
     pub config: ServiceConfig,
-    /// Its component, as it was when it was looked at.
+    /// Its component, as it was when it was looked at, or what stands for what is none.
     pub artifact: Artifact,
     /// Who vouches for the component: what [`crate::config::trust::Trust::check`] takes, if there is any and the host looks
     /// at it.

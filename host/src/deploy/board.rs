@@ -44,7 +44,7 @@ pub struct Report {
     pub changed: SystemTime,
     /// A newer candidate is being compiled while a revision answers.
     pub deploying: bool,
-    /// How long the running revision's artifact took to compile or load.
+    /// How long the running revision's component took to compile or load.
     pub took: Option<Duration>,
     /// Whether it came from the cache.
     pub cached: Option<bool>,
@@ -96,22 +96,23 @@ impl Board {
         report.changed = SystemTime::now();
     }
 
-    pub(super) fn promoted(&self, revision: &Revision, compiled: &Compiled) {
+    pub(super) fn promoted(&self, revision: &Revision, compiled: Option<&Compiled>) {
         let service = revision.config.name.as_ref();
-        let (number, took, cached) = (revision.number, compiled.took, compiled.cached);
+        let took = compiled.map(|compiled| compiled.took);
+        let cached = compiled.map(|compiled| compiled.cached);
         let report = Report {
             deploying: false,
-            took: Some(took),
-            cached: Some(cached),
+            took,
+            cached,
             ..Report::new(State::Ready)
         };
         self.lock().insert(service.to_owned(), report);
         // After the report: who reads this finds the board up to date.
         tracing::info!(
             service,
-            revision = number,
+            revision = revision.number,
             digest = revision.digest,
-            took_ms = took.as_millis(),
+            took_ms = took.map(|took| took.as_millis()),
             cached,
             "revision promoted"
         );

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::Prepared;
 use super::arrive::Candidate;
+use super::promote::wants;
 use crate::state::{Held, Origin};
 
 /// Tells a deployment from others of the same service; later ones are larger.
@@ -227,10 +228,8 @@ impl Desk {
 
     /// Lays the routes of the candidates that are under way over those of what stands.
     pub(super) fn overlay<'a>(&'a self, stands: &mut Routes<'a>) {
-        stands.extend(self.under_way.iter().map(|(name, under_way)| {
-            let routes = under_way.asked.candidate.config.routes.as_slice();
-            (name, routes)
-        }));
+        let under_way = self.under_way.iter();
+        stands.extend(under_way.map(|(name, one)| (name, wants(&one.asked.candidate.config))));
     }
 
     /// Keeps a candidate that other services stand in the way of.

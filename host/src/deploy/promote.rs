@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skep_policy::fit::{self, Misfit, Routes};
+use skep_policy::fit::{self, Misfit, Routes, Wants};
 use skep_policy::name::ServiceName;
 
 use super::arrive::Candidate;
@@ -36,8 +36,16 @@ pub(super) fn stands<'a>(snapshot: &'a Snapshot, desk: &Desk) -> Routes<'a> {
     let services = snapshot.services.values();
     services
         .filter(|service| service.revision.is_some() || desk.awaits(&service.name))
-        .map(|service| (&service.name, service.config.routes.as_slice()))
+        .map(|service| (&service.name, wants(&service.config)))
         .collect()
+}
+
+/// What a service of this `config` has or wants.
+pub(super) fn wants(config: &ServiceConfig) -> Wants<'_> {
+    Wants {
+        routes: &config.routes,
+        has_instances: config.has_instances(),
+    }
 }
 
 /// Takes out the services that nobody waits for any more and whose routes are wanted, or whose place.
@@ -52,7 +60,7 @@ fn make_room(registry: &Registry, desk: &Desk, services: &mut Services, come: &[
         return;
     }
     let others = others.into_iter();
-    let others = others.map(|service| (&service.name, service.config.routes.as_slice()));
+    let others = others.map(|service| (&service.name, wants(&service.config)));
     let configs = left_over.into_iter().map(|service| &*service.config);
     let in_the_way = misfits(registry, &others.collect(), configs);
     services.retain(|name, _| !in_the_way.contains_key(name));
@@ -66,7 +74,7 @@ pub(super) fn misfits<'a>(
 ) -> BTreeMap<ServiceName, Misfit> {
     let configs = configs.into_iter();
     let candidates = configs
-        .map(|config| (&config.name, config.routes.as_slice()))
+        .map(|config| (&config.name, wants(config)))
         .collect();
     let misfits = fit::misfits(registry.pool_instances(), stands, &candidates);
     misfits

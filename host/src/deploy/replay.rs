@@ -19,8 +19,8 @@ pub(super) const TIME_MAX: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 2;
 
 impl Deployer {
-    /// Has the candidate answer what the running revision of its service keeps, if that keeps anything. How it did is
-    /// reported.
+    /// Has the candidate, if it is a component, answer what the running revision of its service keeps, if that keeps
+    /// anything. How it did is reported.
     ///
     /// # Errors
     /// [`DeployError::Differs`] when answers differ, [`DeployError::Uncompared`] when there are none; both only if the
@@ -39,6 +39,9 @@ impl Deployer {
         let recordings = running.kept.as_ref().map(|kept| kept.recordings());
         let recordings = recordings.unwrap_or_default();
         if recordings.is_empty() {
+            return Ok(());
+        }
+        if candidate.backend.program().is_none() {
             return Ok(());
         }
         let recorded = recordings.len();

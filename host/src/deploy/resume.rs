@@ -136,7 +136,8 @@ impl Decider {
                     .await;
             }
         }
-        core.board.promoted(&running.revision, &running.compiled);
+        core.board
+            .promoted(&running.revision, running.compiled.as_deref());
         self.kept.note(&running);
         if let Some((candidate, saved)) = candidate {
             self.resume_rollout(&name, candidate, saved).await;

@@ -21,7 +21,7 @@ pub(super) fn retire(core: &Arc<Core>, revision: Arc<Revision>) {
         let drained = timeout(core.config.timeouts.drain, revision.drained());
         if drained.await.is_err() {
             let late = revision.leases();
-            revision.instances.cut();
+            revision.cut();
             tracing::warn!(
                 service,
                 revision = number,
@@ -31,6 +31,7 @@ pub(super) fn retire(core: &Arc<Core>, revision: Arc<Revision>) {
             revision.drained().await;
         }
         revision.gone().await;
+        core.registry.gone(&revision.config.name);
         let gone = Happening::new(service, Kind::Retired).of(number, &revision.digest);
         let commit = Commit {
             happenings: vec![gone],

@@ -190,7 +190,7 @@ impl Decider {
                 self.trials.put(name.clone(), trial);
             }
             None => {
-                board.promoted(revision, compiled);
+                board.promoted(revision, compiled.as_deref());
                 self.trials.remove(name);
                 self.kept.note(one.prepared);
             }

@@ -304,7 +304,7 @@ impl Decider {
             }
             Change::Promote => {
                 self.trials.remove(name);
-                board.promoted(&revision, &trial.prepared.compiled);
+                board.promoted(&revision, trial.prepared.compiled.as_deref());
                 self.kept.note(&trial.prepared);
             }
             Change::Abort(reasons) => {

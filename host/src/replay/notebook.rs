@@ -117,7 +117,10 @@ pub(crate) fn open(
 ) -> (Request<WasiBody>, Option<Arc<Notebook>>) {
     let is_plain = !exchange.is_check
         && Invocation::of(&request).is_none()
-        && !revision.program.calls_functions;
+        && revision
+            .backend
+            .program()
+            .is_some_and(|program| !program.calls_functions);
     let readers = is_plain.then(|| Readers::of_next(service, revision));
     let Some(readers) = readers.flatten() else {
         return (request, None);

@@ -30,6 +30,11 @@ pub(crate) struct Route<'a> {
     authority: Authority,
 }
 
+/// Says of a request that its path is that of its route's prefix, without the slash that what is below begins with: the
+/// prefix's last name.
+#[derive(Clone, Debug)]
+pub(crate) struct AtPrefix(pub(crate) String);
+
 /// Finds the service for a request.
 ///
 /// # Errors
@@ -116,6 +121,10 @@ pub(crate) fn prepare(
     let (mut parts, body) = request.into_parts();
     let host = route.authority.as_str();
     client.introduce(&mut parts.headers, host, route.prefix);
+    if !route.prefix.is_empty() && parts.uri.path() == route.prefix {
+        let name = route.prefix.rsplit('/').next().unwrap_or_default();
+        parts.extensions.insert(AtPrefix(name.to_owned()));
+    }
     parts.uri = inner_uri(&parts, route, &client.scheme)?;
     let request = Request::from_parts(parts, body);
     bounded(request, route.service, exchange, body_idle)

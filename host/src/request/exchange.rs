@@ -448,7 +448,9 @@ impl Exchange {
                 service: self.service(),
                 fault: cause.map(Cause::as_str),
                 request_id: self.id.as_str(),
-                user: None,
+                user: self
+                    .identity()
+                    .and_then(|who| std::str::from_utf8(who.name()).ok()),
             });
         }
     }

@@ -66,7 +66,7 @@ fn aside(revision: &Revision) -> Revision {
         edges: Vec::new(),
         lines: Lines::default(),
     };
-    let linked = (revision.program.clone(), revision.contracts.clone());
+    let linked = (revision.backend.clone(), revision.contracts.clone());
     let mut aside = Revision::new(identity, linked, revision.claims);
     aside.output = LineBudget::silent();
     aside
@@ -77,6 +77,9 @@ async fn answer(
     revision: &Arc<Revision>,
     script: &Arc<Script>,
 ) -> Result<Answer, Fault> {
+    let Some(program) = revision.backend.program() else {
+        return Err(Fault::new(Cause::HostFailed, "it is no component"));
+    };
     let limits = &revision.config.limits;
     let standing = core.replays.standing(limits);
     let service = Arc::new(Service::running(revision, standing.clone()));
@@ -92,7 +95,7 @@ async fn answer(
         deadline: Instant::now() + limits.timeout,
     };
     let Answered { response, sender } =
-        run::call(core, &standing, (slot, revision.lease()), task).await?;
+        run::call(core, &standing, program, (slot, revision.lease()), task).await?;
     let checked = send::check(&response).map(drop);
     let collected = match checked {
         Ok(()) => collect(core, &script.recording, response).await,

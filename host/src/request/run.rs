@@ -23,7 +23,7 @@ use self::instance::{Claimant, Instance, Seat};
 use self::lull::Watched;
 use self::meter::{Meter, Metered, Payer};
 use self::place::place;
-use self::program::Entry;
+use self::program::{Entry, Program};
 use self::queue::Queue;
 use self::sender::Sender;
 use self::state::{MemoryLimit, State};
@@ -97,13 +97,14 @@ pub(crate) struct Answered {
     pub(crate) sender: Sender,
 }
 
-/// Has `lease`'s revision answer the request.
+/// Has the `program` of `lease`'s revision answer the request.
 ///
 /// # Errors
 /// Every way in which a guest can fail to answer by the task's deadline.
 pub(crate) async fn call(
     core: &Arc<Core>,
     standing: &Standing,
+    program: &Arc<Program>,
     (slot, lease): (Slot, Lease),
     task: Task,
 ) -> Result<Answered, Fault> {
@@ -122,7 +123,7 @@ pub(crate) async fn call(
         seat: None,
         guards: (slot, lease),
     }));
-    let (claimant, guest) = place(core, standing, revision, &mut job, deadline).await?;
+    let (claimant, guest) = place(core, standing, (revision, program), &mut job, deadline).await?;
     let (began, instance) = (Instant::now(), claimant.instance.clone());
     // Dropped after the guest, which is put down with it if need be.
     let hold = Hold(Some(claimant));
@@ -185,7 +186,7 @@ fn step_down(revision: &Revision, why: &str) {
 fn start(
     core: &Arc<Core>,
     standing: &Standing,
-    revision: Arc<Revision>,
+    (revision, program): (Arc<Revision>, &Arc<Program>),
     claim: Claim,
     mut job: Box<Job>,
 ) -> (Claimant, Option<Guest>) {
@@ -203,6 +204,7 @@ fn start(
         core: core.clone(),
         _alive: revision.alive(),
         revision,
+        program: program.clone(),
         instance: instance.clone(),
         meter: meter.clone(),
         memory: standing.traffic.memory_sum(),
@@ -234,6 +236,7 @@ fn busy_lane(core: &Core) -> (Handle, Ticking) {
 struct Life {
     core: Arc<Core>,
     revision: Arc<Revision>,
+    program: Arc<Program>,
     instance: Arc<Instance>,
     meter: Arc<Meter>,
     /// Where it is added up what the service's instances hold.
@@ -261,7 +264,7 @@ impl Drop for Life {
 impl Life {
     async fn live(self, first: Box<Job>, queue: Queue) {
         let live = async {
-            match &self.revision.program.entry {
+            match &self.program.entry {
                 Entry::Http02(entry) => http_02::live(&self, entry, first, queue).await,
                 Entry::Http03(entry) => http_03::live(&self, Some(entry), first, queue).await,
                 Entry::Command(entry) => command::live(&self, entry, first).await,
@@ -308,7 +311,7 @@ impl Life {
         }
         let mut store = store(
             &self.core,
-            &self.revision,
+            (&self.revision, &self.program),
             &self.meter,
             Held::in_sum(self.memory.clone()),
             (Some(telephone), self.instance.outgoing.clone()),
@@ -370,7 +373,7 @@ const RANDOM_BYTES_MAX: u64 = 64 << 10;
 /// A store that holds one instance of `revision`.
 pub(crate) fn store(
     core: &Arc<Core>,
-    revision: &Arc<Revision>,
+    (revision, program): (&Arc<Revision>, &Program),
     meter: &Arc<Meter>,
     held: Held,
     (telephone, requests): (Option<Telephone>, Arc<Semaphore>),
@@ -386,7 +389,7 @@ pub(crate) fn store(
     let peak = revision.usage.memory_peak.clone();
     let memory = MemoryLimit::new(config.limits.memory, peak, held);
     let state = State::new(wasi.build(), egress, memory, meter.clone());
-    state::limited_store(core.engines.engine(revision.program.kind()), state)
+    state::limited_store(core.engines.engine(program.kind()), state)
 }
 
 fn classify(error: &wasmtime::Error, state: &State, meter: &Meter, otherwise: Cause) -> Fault {

@@ -7,15 +7,19 @@ use http::Request;
 use tokio::time::Instant;
 use wasmtime_wasi_http::WasiBody;
 
+use super::backend::{Backend, Holds};
+use super::body::early::Early;
 use super::call::Errand;
 use super::exchange::Exchange;
+use super::gate::Slot;
 use super::run::meter::Payer;
+use super::run::sender::Sender;
 use super::run::{self, Answered, Task, is_much_less};
 use super::tolerate::{Below, Layer};
 use super::{lease, send};
-use crate::fault::Fault;
+use crate::fault::{Cause, Fault};
 use crate::host::Core;
-use crate::registry::{Service, Snapshot};
+use crate::registry::{Lease, Service, Snapshot};
 use crate::replay::notebook;
 use crate::replay::told::Told;
 
@@ -116,14 +120,14 @@ impl<'a> Visit<'a> {
         rules.boxed(self, request).await
     }
 
-    /// Has a guest of the service answer.
+    /// Has a guest of the service answer, or what it has instead of guests.
     pub(super) async fn attempt(self, request: Request<WasiBody>) -> Result<Answered, Fault> {
         let Self {
             service, exchange, ..
         } = self;
         let deadline = self.deadline();
         let lease = lease::current(service)?;
-        lease.revision.program.takes(&request)?;
+        lease.revision.backend.takes(&request)?;
         let gate = &service.standing.gate;
         // What it waits for could be what waits for it.
         let (sample, slot) = if exchange.journey.has_passed(&service.name) {
@@ -135,17 +139,10 @@ impl<'a> Visit<'a> {
         let replays = &self.core.replays;
         let (request, notebook) =
             notebook::open(replays, service, &lease.revision, exchange, request);
-        let task = Task {
-            request,
-            exchange: exchange.clone(),
-            errand: Errand::of(exchange, self.snapshot, service, deadline),
-            payer: self.payer.cloned(),
-            told: notebook.clone().map(Told::Noted),
-            deadline,
-        };
+        let told = notebook.clone().map(Told::Noted);
         let answered = tokio::select! {
             biased;
-            answered = run::call(self.core, &service.standing, (slot, lease), task) => answered,
+            answered = self.answer((slot, lease), request, told, deadline) => answered,
             fault = exchange.refused() => return Err(fault),
         };
         let answered = answered?;
@@ -166,6 +163,52 @@ impl<'a> Visit<'a> {
         Ok(match notebook {
             Some(notebook) => notebook.listen(answered, exchange),
             None => answered,
+        })
+    }
+
+    async fn answer(
+        self,
+        (slot, lease): (Slot, Lease),
+        request: Request<WasiBody>,
+        told: Option<Told>,
+        deadline: Instant,
+    ) -> Result<Answered, Fault> {
+        let Self {
+            service, exchange, ..
+        } = self;
+        // The one that the lease is on.
+        let Some(revision) = &service.revision else {
+            return Err(Cause::NotReady.into());
+        };
+        let holds = |slot, lease| Holds {
+            exchange: exchange.clone(),
+            lease,
+            _slot: slot,
+        };
+        let response = match &revision.backend {
+            Backend::Component(program) => {
+                let task = Task {
+                    request,
+                    exchange: exchange.clone(),
+                    errand: Errand::of(exchange, self.snapshot, service, deadline),
+                    payer: self.payer.cloned(),
+                    told,
+                    deadline,
+                };
+                let held = (slot, lease);
+                return run::call(self.core, &service.standing, program, held, task).await;
+            }
+            Backend::Upstream(upstream) => {
+                let holds = holds(slot, lease);
+                upstream
+                    .answer(request, holds, deadline, self.is_hurried())
+                    .await?
+            }
+            Backend::Files(files) => files.answer(request, holds(slot, lease), deadline).await?,
+        };
+        Ok(Answered {
+            response: response.map(Early::of),
+            sender: Sender::Host,
         })
     }
 }

@@ -78,7 +78,7 @@ impl Origin {
     pub fn files(config: &ServiceConfig) -> Self {
         Self {
             actor: "files".to_owned(),
-            source: config.component.display().to_string(),
+            source: config.target.to_string(),
         }
     }
 

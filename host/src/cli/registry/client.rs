@@ -77,7 +77,7 @@ impl Session {
     pub(super) fn new(reference: &Reference, access: Access) -> Result<Self, RegistryError> {
         let origin = reference.origin();
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(https::connector()),
+            client: Client::builder(TokioExecutor::new()).build(https::connector(None)),
             origin: origin.parse().map_err(|_| RegistryError::Elsewhere {
                 registry: reference.host().to_owned(),
                 url: origin,

@@ -11,7 +11,7 @@ use skep_policy::quote::quoted;
 use skep_policy::routes::{HostPattern, Method, PathPattern, RouteSpec};
 
 use super::{
-    Allow, Instances, ServiceConfig, absolute, is_service_toml, record, rollout, tolerance,
+    Allow, Instances, ServiceConfig, absolute, is_service_toml, record, rollout, target, tolerance,
 };
 use crate::config::allowed::AllowedHost;
 use crate::config::build;
@@ -46,6 +46,7 @@ pub(in crate::config) fn resolve(
     lookup: Lookup<'_>,
 ) -> Result<ServiceConfig, ConfigError> {
     let name = name(raw.name.as_deref(), default_name.as_deref(), scope)?;
+    let target = target::resolve(&raw, scope, confined);
     // Looked at for its mistakes only: how a service is built says nothing of what it is.
     build::check(raw.build, scope, confined)?;
     let policies = edge::resolve(raw.edge.unwrap_or_default(), &scope.below(&["edge"]))?;
@@ -80,7 +81,7 @@ pub(in crate::config) fn resolve(
         )?,
         allow,
         callees,
-        component: component(raw.component, scope, confined)?,
+        target: target?,
         rollout: rollout::resolve(raw.rollout.unwrap_or_default(), &scope.below(&["rollout"]))?,
         record: record::resolve(raw.record.unwrap_or_default(), &scope.below(&["record"]))?,
         tolerance,
@@ -107,7 +108,7 @@ pub(in crate::config) fn name(
     }
 }
 
-fn component(
+pub(super) fn component(
     given: Option<String>,
     scope: &Scope<'_>,
     confined: Confined,

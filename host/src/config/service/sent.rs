@@ -14,14 +14,14 @@ use crate::config::raw::RawService;
 const NAME: &str = "config";
 
 /// The service `name` as `text` configures it, a manifest without `name` and `component`. Its component has been kept at
-/// `component`, absolute.
+/// `component`, absolute; without one the text must name an upstream.
 ///
 /// # Errors
 /// If the text is no such manifest, with the line.
 pub fn sent(
     name: &ServiceName,
     text: &str,
-    component: &Path,
+    component: Option<&Path>,
 ) -> Result<ServiceConfig, ConfigError> {
     let document = Document::from_bytes(Path::new(NAME), text.as_bytes().to_vec())?.as_sent();
     let scope = document.root();
@@ -47,7 +47,13 @@ pub fn sent(
     )?;
     let what = "is not for a configuration that is sent, since it reads the host's own environment: set values in [env]";
     refuse(&["env_inherit"], raw.env_inherit.is_some(), what)?;
-    raw.component = Some(component.display().to_string());
+    let what = "is not for a configuration that is sent, since it is the host's own: drop it in, or list it in skep.toml";
+    refuse(&["files"], raw.files.is_some(), what)?;
+    refuse(&["upstream_ca"], raw.upstream_ca.is_some(), what)?;
+    let is_nothing = component.is_none() && raw.upstream.is_none();
+    let what = "there is no component: send it as the part `artifact`, or name an `upstream`";
+    refuse(&[], is_nothing, what)?;
+    raw.component = component.map(|component| component.display().to_string());
     resolve(
         raw,
         &scope,

@@ -258,7 +258,15 @@ fn the_operators_own_file_may_name_components_anywhere() {
         host::load(Some(&folder.path("deep/skep.toml")), Overrides::default()).unwrap();
     assert_eq!(services.len(), 2);
     for service in &services {
-        assert!(service.as_ref().unwrap().component.is_file());
+        assert!(
+            service
+                .as_ref()
+                .unwrap()
+                .target
+                .component()
+                .unwrap()
+                .is_file()
+        );
     }
     let again = host::listed(&folder.path("deep/skep.toml"), &config.pool).unwrap();
     assert_eq!(again.len(), 2);

@@ -168,11 +168,8 @@ impl Scanner {
             Ok(config) => {
                 let name = config.name.to_string();
                 self.names.insert(path.to_owned(), name.clone());
-                let component = config.component.clone();
-                (
-                    claim(name, self.component(config, now, scan)),
-                    Some(component),
-                )
+                let component = config.target.component().map(Path::to_owned);
+                (claim(name, self.target(config, now, scan)), component)
             }
             Err(error) => (claim(name, self.misdescribed(path, error, now, scan)), None),
         }
@@ -188,7 +185,7 @@ impl Scanner {
     ) -> Option<Claim> {
         let name = default_name(path);
         let found = match config {
-            Ok(config) => self.component(config, now, scan),
+            Ok(config) => self.target(config, now, scan),
             Err(error) => Found::Broken(error.into()),
         };
         Some(Claim {
@@ -226,7 +223,7 @@ impl Scanner {
             }
             Ok(services) => claims.extend(services.into_iter().map(|service| {
                 let (name, found) = match service {
-                    Ok(config) => (config.name.to_string(), self.component(config, now, scan)),
+                    Ok(config) => (config.name.to_string(), self.target(config, now, scan)),
                     Err((name, error)) => {
                         // Which service the entry was is not known, so that none is known to be gone.
                         scan.is_partial |= name.contains('[');
@@ -254,15 +251,21 @@ impl Scanner {
         Some(text)
     }
 
-    fn component(&mut self, config: ServiceConfig, now: Now, scan: &mut Scan) -> Found {
-        scan.directories.add_trail(&config.component);
-        match self.looker.component(&config.component, now) {
+    /// What answers, if all of it is there. What is no component is described in whole.
+    fn target(&mut self, config: ServiceConfig, now: Now, scan: &mut Scan) -> Found {
+        let Some(path) = config.target.component().map(Path::to_owned) else {
+            let artifact = Artifact::described(&config.target);
+            return Found::Ready(Box::new(Candidate {
+                config,
+                artifact,
+                signature: None,
+            }));
+        };
+        scan.directories.add_trail(&path);
+        match self.looker.component(&path, now) {
             Look::Ready(digest) => {
-                let artifact = Artifact {
-                    digest,
-                    path: config.component.clone(),
-                };
-                let signature = self.signature(&config.component);
+                let signature = self.signature(&path);
+                let artifact = Artifact { digest, path };
                 Found::Ready(Box::new(Candidate {
                     config,
                     artifact,

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::config::service::target::Target;
 use crate::engine;
 
 /// Artifacts larger than this are refused unread.
@@ -154,7 +155,7 @@ impl fmt::Display for ArtifactKind {
     }
 }
 
-/// Bytes of a component or module: their name, and a file that held them when they were hashed.
+/// Bytes of a component or module, or of what is there instead: their name, and a file that held them when they were hashed.
 ///
 /// The digest is the identity. The file may have changed since; whoever reads it checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +164,19 @@ pub struct Artifact {
     pub digest: Digest,
     /// Where the bytes are.
     pub path: PathBuf,
+}
+
+impl Artifact {
+    /// What stands for a target that is no component: its description, which the configuration has.
+    #[must_use]
+    pub fn described(target: &Target) -> Self {
+        // Texts and flags: this can't fail. If it did, the configuration would tell one target from another.
+        let description = serde_json::to_vec(target).unwrap_or_default();
+        Self {
+            digest: Digest::of(&description),
+            path: PathBuf::new(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub(super) async fn live(life: &Life, entry: &CommandIndices, job: Box<Job>) {
 }
 
 async fn run(life: &Life, entry: &CommandIndices, store: &mut Store<State>) -> Result<(), Fault> {
-    let program = &life.revision.program.instance;
+    let program = &life.program.instance;
     let instance = program.instantiate_async(&mut *store).await;
     let command = match instance.and_then(|instance| entry.load(&mut *store, &instance)) {
         Ok(command) => command,

@@ -31,7 +31,7 @@ pub(super) async fn live(life: &Life, entry: &ProxyIndices, first: Box<Job>, mut
     wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
     let mut store = life.store(&mut wasi);
     life.grant(first.payer.as_ref(), true);
-    let program = &life.revision.program.instance;
+    let program = &life.program.instance;
     let instance = program.instantiate_async(&mut store).await;
     let loaded = instance.and_then(|instance| {
         let proxy = entry.load(&mut store, &instance)?;
@@ -100,7 +100,7 @@ async fn serve(
     let reply = Reply::new(reply);
     let result = match Invocation::of(&request) {
         Some(invocation) => {
-            let functions = &life.revision.program.functions;
+            let functions = &life.program.functions;
             let called = invocation.call(functions, store, instance).await;
             called.map(|answer| reply.send(Ok(answer)))
         }

@@ -43,7 +43,7 @@ pub(super) async fn live(
     wasi.stdout(LogStream::new(Stream::Stdout, life.revision.output.clone()));
     let mut store = life.store(&mut wasi);
     life.grant(first.payer.as_ref(), true);
-    let program = &life.revision.program.instance;
+    let program = &life.program.instance;
     let instance = program.instantiate_async(&mut store).await;
     let loaded = instance.and_then(|instance| {
         let service = entry.map(|entry| entry.load(&mut store, &instance));
@@ -142,7 +142,7 @@ async fn serve(
     let number = inside.enter(reply, exchange);
     let task = match (Invocation::of(&request).cloned(), &guest.service) {
         (Some(invocation), _) => {
-            let functions = &life.revision.program.functions;
+            let functions = &life.program.functions;
             let mut results = Vec::new();
             let call = accessor.with(|mut access| {
                 let (func, room) = functions.find(&mut access, &guest.instance, &invocation)?;
@@ -184,7 +184,7 @@ async fn serve(
     if let Some(task) = task {
         accessor.with(|mut access| access.data_mut().has_answered(task));
     }
-    if life.revision.program.calls_functions {
+    if life.program.calls_functions {
         // Whoever comes next would wait for a call that the guest makes after its answer.
         std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
     }

@@ -59,6 +59,27 @@ struct Isolation {
     is_down: AtomicBool,
 }
 
+impl Reuse {
+    fn of(config: &ServiceConfig, program: &Program) -> Self {
+        let defaults = match program.entry {
+            Entry::Http03(_) => HTTP_03_DEFAULT,
+            Entry::Http02(_) | Entry::Command(_) | Entry::None => FRESH,
+        };
+        let serves_several = program.kind() == Kind::Concurrent && !program.calls_functions;
+        let requests = config.instances.reuse.unwrap_or(defaults.requests);
+        let at_once = if serves_several {
+            config.instances.concurrency.unwrap_or(defaults.at_once)
+        } else {
+            1
+        };
+        let requests = if program.is_command() { 1 } else { requests };
+        Self {
+            requests,
+            at_once: at_once.min(requests),
+        }
+    }
+}
+
 /// Those that may take more requests.
 #[derive(Debug, Default)]
 struct Open {
@@ -77,24 +98,11 @@ pub(crate) enum Reach {
 }
 
 impl Instances {
-    pub(crate) fn new(config: &ServiceConfig, program: &Program) -> Self {
-        let defaults = match program.entry {
-            Entry::Http03(_) => HTTP_03_DEFAULT,
-            Entry::Http02(_) | Entry::Command(_) | Entry::None => FRESH,
-        };
-        let serves_several = program.kind() == Kind::Concurrent && !program.calls_functions;
-        let requests = config.instances.reuse.unwrap_or(defaults.requests);
-        let at_once = if serves_several {
-            config.instances.concurrency.unwrap_or(defaults.at_once)
-        } else {
-            1
-        };
-        let requests = if program.is_command() { 1 } else { requests };
+    /// None yet of the program; never any if there is none.
+    pub(crate) fn new(config: &ServiceConfig, program: Option<&Program>) -> Self {
+        let reuse = program.map_or(FRESH, |program| Reuse::of(config, program));
         Self {
-            reuse: Reuse {
-                requests,
-                at_once: at_once.min(requests),
-            },
+            reuse,
             open: Mutex::default(),
             freed: Arc::default(),
             cut: AtomicBool::new(false),

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use super::attend::Guest;
 use super::instance::Claimant;
 use super::instances::Reach;
+use super::program::Program;
 use super::{Job, start};
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
@@ -19,7 +20,7 @@ use crate::replay::told::Told;
 pub(super) async fn place(
     core: &Arc<Core>,
     standing: &Standing,
-    revision: Arc<Revision>,
+    (revision, program): (Arc<Revision>, &Arc<Program>),
     job: &mut Option<Box<Job>>,
     deadline: Instant,
 ) -> Result<(Claimant, Option<Guest>), Fault> {
@@ -30,13 +31,13 @@ pub(super) async fn place(
         let (Some(claim), Some(job)) = (claim, job.take()) else {
             return Err(Cause::HostFailed.into());
         };
-        let started = start(core, standing, revision, claim, job);
+        let started = start(core, standing, (revision, program), claim, job);
         started.0.instance.shut();
         return Ok(started);
     }
     if let Some(claim) = told(share, &revision, job, deadline).await? {
         let job = job.take().ok_or(Cause::HostFailed)?;
-        return Ok(start(core, standing, revision, claim, job));
+        return Ok(start(core, standing, (revision, program), claim, job));
     }
     if let Some(claimant) = instances.offer(job, Reach::OwnLane) {
         return Ok((claimant, None));
@@ -56,7 +57,7 @@ pub(super) async fn place(
         }
     }
     match (claim, job.take()) {
-        (Some(claim), Some(job)) => Ok(start(core, standing, revision, claim, job)),
+        (Some(claim), Some(job)) => Ok(start(core, standing, (revision, program), claim, job)),
         _ => Err(Cause::HostFailed.into()),
     }
 }

@@ -14,11 +14,14 @@ use crate::host::Core;
 use crate::registry::Revision;
 use crate::telemetry::traffic::Held;
 
-/// Instantiates the revision once, under the limits of a request, and drops the instance.
+/// Instantiates the revision once, under the limits of a request, and drops the instance. What is no component needs none.
 ///
 /// # Errors
 /// What keeps the guest from being started.
 pub async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Fault> {
+    let Some(program) = revision.backend.program().cloned() else {
+        return Ok(());
+    };
     let meter = Arc::new(Meter::default());
     meter.grant(revision.config.limits.cpu);
     let timeout = revision.config.limits.timeout;
@@ -29,9 +32,19 @@ pub async fn probe(core: &Arc<Core>, revision: Arc<Revision>) -> Result<(), Faul
         Box::pin(async move {
             let nobody = (None, Arc::new(Semaphore::new(0)));
             let wasi = &mut WasiCtxBuilder::new();
-            let mut store = store(&core, &revision, &meter, Held::default(), nobody, wasi);
-            let program = &revision.program.instance;
-            let result = program.instantiate_async(&mut store).await.map(drop);
+            let mut store = store(
+                &core,
+                (&revision, &program),
+                &meter,
+                Held::default(),
+                nobody,
+                wasi,
+            );
+            let result = program
+                .instance
+                .instantiate_async(&mut store)
+                .await
+                .map(drop);
             let result = result.map_err(|error| {
                 classify(&error, store.data(), &meter, Cause::InstantiationFailed)
             });

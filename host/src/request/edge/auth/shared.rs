@@ -40,7 +40,7 @@ impl Identities {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-            .build(https::connector());
+            .build(https::connector(None));
         Ok(Arc::new(Self {
             control,
             client,
