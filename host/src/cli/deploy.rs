@@ -31,10 +31,10 @@ mod source;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The service
-    #[arg(required_unless_present_any = ["bundle", "atomic"], requires = "component")]
+    #[arg(required_unless_present_any = ["bundle", "atomic"])]
     name: Option<ServiceName>,
-    /// Its component, or core module: a file, or HOST/REPOSITORY:TAG in a registry
-    #[arg(value_name = "FILE|oci:REF")]
+    /// Its component, or core module: a file, or HOST/REPOSITORY:TAG in a registry; none if its manifest names an upstream
+    #[arg(value_name = "FILE|oci:REF", required_unless_present_any = ["bundle", "atomic", "config"])]
     component: Option<Place>,
     /// Deploy all services that a bundle lists, or none
     #[arg(short = 'f', long = "file", value_name = "BUNDLE", conflicts_with_all = ["name", "atomic"])]
@@ -139,6 +139,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new(io::stderr().is_terminal());
     let work = async |target: &Target| match (&args.name, &args.component) {
         (Some(name), Some(place)) => one(args, name, place, target, &mut progress).await,
+        (Some(name), None) => described(args, name, target, &mut progress).await,
         _ => several(args, target, &mut progress).await,
     };
     let done = args.remote.run(work)?;
@@ -193,17 +194,37 @@ async fn one(
         form.text("signature", signature);
     }
     form.file("artifact", component.bytes);
-    let mut ask = Ask::order(Method::PUT, format!("/v1/services/{name}"));
-    ask = ask.form(form, progress.upload());
-    ask = match args.if_generation {
+    let ask = Ask::order(Method::PUT, format!("/v1/services/{name}"));
+    let ask = ask.form(form, progress.upload());
+    let ask = only_if(args, ask);
+    order::send(target, ask, std::slice::from_ref(name), args.wait, progress).await
+}
+
+/// One service whose manifest says all.
+async fn described(
+    args: &Args,
+    name: &ServiceName,
+    target: &Target,
+    progress: &mut Progress,
+) -> Result<Done, DeployError> {
+    let config = args.config.as_deref().map(source::config).transpose()?;
+    let source = args.config.as_ref().map(|file| file.display().to_string());
+    let body = json!({"config": config, "source": source, "force": args.force});
+    let ask = Ask::order(Method::PUT, format!("/v1/services/{name}")).json(&body);
+    let ask = only_if(args, ask);
+    order::send(target, ask, std::slice::from_ref(name), args.wait, progress).await
+}
+
+/// The order, on the condition that was given.
+fn only_if(args: &Args, ask: Ask) -> Ask {
+    match args.if_generation {
         None => ask,
         Some(0) => ask.header(
             header::IF_NONE_MATCH.as_str(),
             HeaderValue::from_static("*"),
         ),
         Some(generation) => ask.header(header::IF_MATCH.as_str(), tag(generation)),
-    };
-    order::send(target, ask, std::slice::from_ref(name), args.wait, progress).await
+    }
 }
 
 /// An entity tag; the number is one that a header takes.
@@ -235,6 +256,10 @@ async fn several(
     {
         let config = config.as_deref().map(source::config).transpose()?;
         let signature = signature.as_deref().map(source::signature).transpose()?;
+        let Some(component) = component else {
+            services.push(json!({"name": name.as_str(), "config": config}));
+            continue;
+        };
         let Component {
             bytes,
             digest,

@@ -14,7 +14,8 @@ use crate::deploy::arrive::{DropIns, default_name};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) name: ServiceName,
-    pub(super) component: Place,
+    /// None if its manifest names what answers.
+    pub(super) component: Option<Place>,
     /// Its manifest.
     pub(super) config: Option<PathBuf>,
     pub(super) signature: Option<PathBuf>,
@@ -42,6 +43,14 @@ struct Entry {
 struct Manifest {
     name: Option<ServiceName>,
     component: Option<PathBuf>,
+    upstream: Option<toml::Value>,
+    files: Option<toml::Value>,
+}
+
+impl Manifest {
+    fn has_component(&self) -> bool {
+        self.upstream.is_none() && self.files.is_none()
+    }
 }
 
 /// The services of a bundle. Paths in it start from its folder.
@@ -51,7 +60,7 @@ pub(super) fn listed(file: &Path) -> Result<Vec<Item>, DeployError> {
     let below = |path: Option<PathBuf>| path.map(|path| folder.join(path));
     let items = bundle.service.into_iter().map(|entry| Item {
         name: entry.name,
-        component: entry.component.from(folder),
+        component: Some(entry.component.from(folder)),
         config: below(entry.config),
         signature: below(entry.signature),
     });
@@ -76,12 +85,13 @@ pub(super) fn of_folder(folder: &Path) -> Result<Vec<Item>, DeployError> {
         let said: Manifest = parse(&manifest)?;
         let beside = manifest.with_extension("wasm");
         let folder = manifest.parent().unwrap_or(Path::new(""));
+        let has_component = said.has_component();
         let component = said.component.map(|file| folder.join(file));
         described.insert(beside.clone());
         described.extend(component.clone());
         items.push(Item {
             name: said.name.map_or_else(|| named(&manifest), Ok)?,
-            component: Place::File(component.unwrap_or(beside)),
+            component: has_component.then(|| Place::File(component.unwrap_or(beside))),
             config: Some(manifest),
             signature: None,
         });
@@ -90,7 +100,7 @@ pub(super) fn of_folder(folder: &Path) -> Result<Vec<Item>, DeployError> {
         if !described.contains(&component) {
             items.push(Item {
                 name: named(&component)?,
-                component: Place::File(component),
+                component: Some(Place::File(component)),
                 config: None,
                 signature: None,
             });
@@ -144,8 +154,9 @@ mod tests {
         let relative = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
         let show = |item: Item| {
             let component = match &item.component {
-                Place::File(file) => relative(file),
-                Place::Registry(reference) => reference.to_string(),
+                Some(Place::File(file)) => relative(file),
+                Some(Place::Registry(reference)) => reference.to_string(),
+                None => "-".to_owned(),
             };
             let config = item.config.as_deref().map_or("-".to_owned(), relative);
             format!("{} {component} {config}", item.name)
@@ -194,6 +205,7 @@ mod tests {
             ("b.toml", "[limits]\ncpu = \"1s\"\n"),
             ("c.toml", "name = \"other\"\ncomponent = \"lib/c.wasm\"\n"),
             ("shop/service.toml", "component = \"target/shop.wasm\"\n"),
+            ("far.toml", "upstream = \"http://far.example\"\n"),
             ("Cargo.toml", "["),
             (".d.wasm", ""),
         ] {
@@ -204,6 +216,7 @@ mod tests {
             [
                 "a a.wasm -",
                 "b b.wasm b.toml",
+                "far - far.toml",
                 "other lib/c.wasm c.toml",
                 "shop shop/target/shop.wasm shop/service.toml",
             ]
