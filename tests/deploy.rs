@@ -25,5 +25,6 @@ mod start;
 mod state;
 mod sticky;
 mod swaps;
+mod targets;
 mod trust;
 mod trust_oci;

@@ -24,6 +24,7 @@ pub(crate) mod signer;
 pub(crate) mod sources;
 pub(crate) mod tls;
 mod turn;
+pub(crate) mod upstream;
 pub(crate) mod verb;
 pub(crate) mod version;
 pub(crate) mod wait;
