@@ -21,6 +21,12 @@ fn auth(edge: &str) -> Result<Auth, String> {
     Ok(service.edges[0].policies.auth.get().unwrap().clone())
 }
 
+fn assert_refused(edge: &str, why: &str) {
+    let error = auth(edge).unwrap_err();
+    assert!(error.contains(why), "{edge}: {error}");
+    assert!(!error.contains(HASH), "{error}");
+}
+
 #[test]
 fn what_is_left_out_is_the_strictest_that_works() {
     let auth =
@@ -96,7 +102,6 @@ fn keys_come_from_where_nobody_changes_them_on_their_way() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let jwt = "[edge.auth.jwt]\njwks = 'keys.json'\n";
-    let digest = "0".repeat(64);
     for (edge, why) in [
         ("[edge.auth]\n".to_owned(), "lets nobody in"),
         (
@@ -151,6 +156,16 @@ fn what_makes_no_sense_is_refused() {
         ),
         (format!("{jwt}cookie = 'a=b'\n"), "is no name of a cookie"),
         (format!("{jwt}secret = 'x'\n"), "unknown key \"secret\""),
+    ] {
+        assert_refused(&edge, why);
+    }
+}
+
+#[test]
+fn secrets_are_hashes_and_headers_mean_one_thing() {
+    let jwt = "[edge.auth.jwt]\njwks = 'keys.json'\n";
+    let digest = "0".repeat(64);
+    for (edge, why) in [
         ("[edge.auth.basic]\n".to_owned(), "lets nobody in"),
         (
             "[edge.auth.basic]\nusers = { a = 'word' }\n".to_owned(),
@@ -189,9 +204,7 @@ fn what_makes_no_sense_is_refused() {
             "is a header of jwt, too",
         ),
     ] {
-        let error = auth(&edge).unwrap_err();
-        assert!(error.contains(why), "{edge}: {error}");
-        assert!(!error.contains(HASH), "{error}");
+        assert_refused(&edge, why);
     }
 }
 
