@@ -6,7 +6,7 @@ use crate::support::{Host, probe};
 /// A host that lets `origin` do all, one that lets it read, and one that does not know it: `/all`, `/read`, `/none`.
 async fn host(origin: &str) -> Host {
     let route =
-        |path: &str, policy: &str| format!("[[route]]\npath = \"/{path}/{{rest...}}\"\n{policy}\n");
+        |path: &str, policy: &str| format!("[[route]]\npath = \"/{path}/{{*rest}}\"\n{policy}\n");
     let routes = [
         route(
             "all",

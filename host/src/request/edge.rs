@@ -197,14 +197,15 @@ impl Passage {
         }
         let (mut request, ticket) = match &edge.once {
             None => (request, None),
-            Some(once) => match once
-                .look(core, exchange, request, &self.asked.to_string())
-                .await?
-            {
-                Found::Goes(request) => (request, None),
-                Found::First(request, ticket) => (request, Some(ticket)),
-                Found::Answered(answered) => return Ok(Entered::Answered(answered)),
-            },
+            Some(once) => {
+                // Of one version of HTTP a target is a path, of another a URL.
+                let asked = self.asked.path_and_query().map_or("", PathAndQuery::as_str);
+                match once.look(core, exchange, request, asked).await? {
+                    Found::Goes(request) => (request, None),
+                    Found::First(request, ticket) => (request, Some(ticket)),
+                    Found::Answered(answered) => return Ok(Entered::Answered(answered)),
+                }
+            }
         };
         if let Some(rewrite) = &edge.rewrite {
             let path = rewrite.fill(&edge.path, self.asked.path());

@@ -100,8 +100,11 @@ impl Once {
             Asked::Missing => return Err(Cause::IdempotencyKeyMissing.into()),
             Asked::Malformed => return Err(Cause::IdempotencyKeyMalformed.into()),
             Asked::Once(key) => {
+                // One route may be for the hosts of many.
+                let host = request.uri().host().unwrap_or_default();
+                let scope = part(self.scope.clone(), host.to_ascii_lowercase().as_bytes());
                 let who = request.headers().get_all(IDENTITY).iter();
-                let scope = who.fold(self.scope.clone(), |scope, who| part(scope, who.as_bytes()));
+                let scope = who.fold(scope, |scope, who| part(scope, who.as_bytes()));
                 part(part(scope, b"key"), key.as_bytes()).finalize().into()
             }
         };
@@ -269,6 +272,7 @@ impl Ticket {
         let visit = Visit::new(&core, snapshot, service, exchange, None).in_turn(&turn);
         let reached = visit.reach(request).await;
         exchange.tried_as(&turn);
+        exchange.keep(&turn);
         let taken = match reached {
             Ok(answered) => take(answered, &turn, idle, self.body_max).await,
             Err(fault) => Err(fault),
@@ -280,7 +284,6 @@ impl Ticket {
                 return Err(fault);
             }
         };
-        exchange.keep(&turn);
         if let Some(rest) = rest {
             self.end(End::Lost).await?;
             return Ok(with_rest(response, rest));
