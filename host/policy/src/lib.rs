@@ -31,3 +31,4 @@ pub mod routes;
 pub mod shares;
 pub mod shed;
 pub mod size;
+pub mod websocket;

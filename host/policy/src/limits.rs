@@ -115,7 +115,7 @@ impl Default for Limits {
     }
 }
 
-fn within<T: PartialOrd>(
+pub(crate) fn within<T: PartialOrd>(
     key: &'static str,
     given: T,
     min: T,

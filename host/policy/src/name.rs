@@ -14,14 +14,12 @@ pub const NAME_LEN_MAX: usize = 63;
 #[serde(try_from = "String")]
 pub struct ServiceName(String);
 
+/// The host's own names below `.internal`.
+pub const RESERVED: [&str; 1] = ["websocket"];
+
 /// Why a text is no service name; its display says what names may be and suggests one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{} is not a service name: use 1 to {NAME_LEN_MAX} lower-case letters, digits and hyphens, \
-     with no hyphen at either end, such as {}",
-    quoted(given),
-    quoted(suggestion)
-)]
+#[error("{}", self.display())]
 pub struct NameError {
     given: String,
     suggestion: String,
@@ -32,6 +30,20 @@ impl NameError {
     #[must_use]
     pub fn suggestion(&self) -> &str {
         &self.suggestion
+    }
+
+    fn display(&self) -> String {
+        let (given, suggestion) = (quoted(&self.given), quoted(&self.suggestion));
+        if RESERVED.contains(&self.given.as_str()) {
+            return format!(
+                "{given} is the host's own name, which no service has and every service may use: \
+                 choose another, such as {suggestion}"
+            );
+        }
+        format!(
+            "{given} is not a service name: use 1 to {NAME_LEN_MAX} lower-case letters, digits and hyphens, \
+             with no hyphen at either end, such as {suggestion}"
+        )
     }
 }
 
@@ -98,6 +110,7 @@ fn is_name(text: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
+        && !RESERVED.contains(&text)
 }
 
 fn suggest(text: &str) -> String {
@@ -111,7 +124,11 @@ fn suggest(text: &str) -> String {
     }
     let name = name.trim_matches('-');
     let name = name[..name.len().min(NAME_LEN_MAX)].trim_end_matches('-');
-    if name.is_empty() { "my-service" } else { name }.to_owned()
+    match name {
+        "" => "my-service".to_owned(),
+        reserved if RESERVED.contains(&reserved) => format!("{reserved}-service"),
+        name => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +155,8 @@ mod tests {
             ("a/../b", "a-b"),
             ("é", "my-service"),
             (&"a".repeat(64), &"a".repeat(63)),
+            ("websocket", "websocket-service"),
+            ("WebSocket", "websocket-service"),
         ] {
             let error = ServiceName::try_from(text).unwrap_err();
             assert_eq!(error.suggestion(), suggestion, "{text}");
@@ -150,6 +169,16 @@ mod tests {
             ServiceName::try_from("My_App").unwrap_err().to_string(),
             "\"My_App\" is not a service name: use 1 to 63 lower-case letters, digits and hyphens, \
              with no hyphen at either end, such as \"my-app\""
+        );
+    }
+
+    #[test]
+    fn the_hosts_own_names_are_no_services() {
+        let error = ServiceName::try_from("websocket").unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.starts_with("\"websocket\" is the host's own name"),
+            "{said}"
         );
     }
 
