@@ -40,6 +40,8 @@ pub enum Cause {
     WrongMethod,
     Unauthenticated,
     Forbidden,
+    ForeignOrigin,
+    UpgradeVersion,
     NoRevision,
     BodyTooLarge,
     BodyTimeout,
@@ -53,6 +55,7 @@ pub enum Cause {
     Overloaded,
     QueueFull,
     IdentityUnknown,
+    SocketsFull,
     NotReady,
     Draining,
     BreakerOpen,
@@ -94,7 +97,7 @@ impl Cause {
     }
 
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::MalformedRequest,
         Self::HeadTooLarge,
         Self::NoRoute,
@@ -102,6 +105,8 @@ impl Cause {
         Self::WrongMethod,
         Self::Unauthenticated,
         Self::Forbidden,
+        Self::ForeignOrigin,
+        Self::UpgradeVersion,
         Self::NoRevision,
         Self::BodyTooLarge,
         Self::BodyTimeout,
@@ -115,6 +120,7 @@ impl Cause {
         Self::Overloaded,
         Self::QueueFull,
         Self::IdentityUnknown,
+        Self::SocketsFull,
         Self::NotReady,
         Self::Draining,
         Self::BreakerOpen,
@@ -146,7 +152,8 @@ impl Cause {
             Self::IdempotencyInFlight | Self::IdempotencyInDoubt => StatusCode::CONFLICT,
             Self::NoRoute | Self::NoFile | Self::NoRevision => StatusCode::NOT_FOUND,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::UpgradeVersion => StatusCode::UPGRADE_REQUIRED,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -156,6 +163,7 @@ impl Cause {
             Self::Overloaded
             | Self::QueueFull
             | Self::IdentityUnknown
+            | Self::SocketsFull
             | Self::NotReady
             | Self::Draining
             | Self::BreakerOpen
@@ -187,6 +195,8 @@ impl Cause {
             | Self::WrongMethod
             | Self::Unauthenticated
             | Self::Forbidden
+            | Self::ForeignOrigin
+            | Self::UpgradeVersion
             | Self::NoRevision
             | Self::BodyTooLarge
             | Self::BodyTimeout
@@ -197,7 +207,8 @@ impl Cause {
             | Self::IdempotencyKeyReused
             | Self::IdempotencyInFlight
             | Self::IdempotencyInDoubt
-            | Self::QueueFull => Blame::Caller,
+            | Self::QueueFull
+            | Self::SocketsFull => Blame::Caller,
             Self::GuestTrapped
             | Self::GuestOutOfMemory
             | Self::NoResponse
@@ -231,6 +242,8 @@ impl Cause {
             Self::WrongMethod => "wrong_method",
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::UpgradeVersion => "upgrade_version",
             Self::NoRevision => "no_revision",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
@@ -244,6 +257,7 @@ impl Cause {
             Self::Overloaded => "overloaded",
             Self::QueueFull => "queue_full",
             Self::IdentityUnknown => "identity_unknown",
+            Self::SocketsFull => "sockets_full",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
             Self::BreakerOpen => "breaker_open",
@@ -275,6 +289,8 @@ impl Cause {
             Self::WrongMethod => "the route does not take this method",
             Self::Unauthenticated => "the request does not prove who sent it",
             Self::Forbidden => "whoever sent the request may not ask for this",
+            Self::ForeignOrigin => "pages of this origin may not connect",
+            Self::UpgradeVersion => "there is no such version of WebSocket",
             Self::NoRevision => "no such revision runs or is on trial",
             Self::BodyTooLarge => "the request body is larger than the service allows",
             Self::BodyTimeout => "the request body stopped arriving",
@@ -292,6 +308,7 @@ impl Cause {
             Self::Overloaded => "the host has more to do than it can",
             Self::QueueFull => "the service's queue is full",
             Self::IdentityUnknown => "who sent the request can't be verified now",
+            Self::SocketsFull => "there are as many WebSockets as there may be",
             Self::NotReady => "the service has no running revision",
             Self::Draining => "what would answer is being shut down",
             Self::BreakerOpen => "the service fails too often and is given a rest",
@@ -387,7 +404,8 @@ mod tests {
         for cause in Cause::ALL {
             match cause.blame() {
                 Blame::Caller => assert!(
-                    cause.status().is_client_error() || cause == Cause::QueueFull,
+                    cause.status().is_client_error()
+                        || matches!(cause, Cause::QueueFull | Cause::SocketsFull),
                     "{cause:?}"
                 ),
                 Blame::Guest => assert!(

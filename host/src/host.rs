@@ -23,6 +23,7 @@ use crate::request::accept::{Acceptor, Lane, Speech};
 use crate::request::backend::files::Disk;
 use crate::request::edge::auth::Identities;
 use crate::request::tolerate::rate::Limits;
+use crate::request::websocket::Connections;
 use crate::request::{health, overload};
 use crate::state::State;
 use crate::telemetry::access_log::AccessLog;
@@ -62,6 +63,7 @@ pub struct Core {
     /// What verifies who sent requests.
     pub(crate) identities: Arc<Identities>,
     pub(crate) disk: Arc<Disk>,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) busy_lane: Handle,
     pub(crate) control: Handle,
     pub(crate) request_ids: RequestIds,
@@ -150,6 +152,7 @@ impl Core {
             egress: Outside::new(control.clone()),
             identities: Identities::new(control.clone())?,
             disk: Disk::new(control.clone()),
+            connections: Connections::new(config.websockets_max),
             busy_lane,
             control,
             request_ids: RequestIds::new(),

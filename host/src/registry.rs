@@ -23,6 +23,7 @@ use crate::request::edge::Edge;
 use crate::request::gate::Gate;
 use crate::request::tolerate::Guards;
 use crate::telemetry::edges::Edges;
+use crate::telemetry::sockets::Sockets;
 use crate::telemetry::tally::Tally;
 use crate::telemetry::traffic::Traffic;
 
@@ -56,6 +57,7 @@ pub(crate) struct Standing {
     /// What the service calls.
     pub(crate) calls: Edges,
     pub(crate) guards: Guards,
+    pub(crate) sockets: Sockets,
 }
 
 impl Standing {
@@ -66,6 +68,7 @@ impl Standing {
             traffic: Traffic::default(),
             calls: Edges::default(),
             guards: Guards::default(),
+            sockets: Sockets::default(),
         }
     }
 }

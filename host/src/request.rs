@@ -18,6 +18,7 @@ use self::journey::Journey;
 use self::run::Answered;
 use self::send::Manner;
 use self::visit::Visit;
+use self::websocket::Asked;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::registry::Snapshot;
@@ -46,6 +47,7 @@ mod send;
 mod slow;
 pub(crate) mod tolerate;
 mod visit;
+pub(crate) mod websocket;
 
 /// Answers one request from outside, whatever comes of it.
 pub(crate) async fn serve(
@@ -114,7 +116,7 @@ async fn conclude(
 async fn answer(
     core: &Arc<Core>,
     snapshot: &Arc<Snapshot>,
-    request: Request<HyperBody>,
+    mut request: Request<HyperBody>,
     client: &Client,
     exchange: &Arc<Exchange>,
 ) -> Result<Answered, Fault> {
@@ -128,6 +130,10 @@ async fn answer(
         exchange.passes(Passage::new(edge, &request, route.is_preflight));
     }
     overload::check(route.service)?;
+    let asked = match route.edge.and_then(|edge| edge.websocket()) {
+        Some(settings) => Asked::of(settings, &mut request, route.host())?,
+        None => None,
+    };
     let body_idle = core.config.timeouts.body_idle;
     let mut request = dispatch::prepare(request, &route, client, exchange, body_idle)?;
     if let Some(passage) = exchange.passage() {
@@ -142,7 +148,10 @@ async fn answer(
         };
     }
     let visit = Visit::new(core, snapshot, route.service, exchange, None);
-    visit.reach(request).await
+    match asked {
+        Some(asked) => Box::pin(asked.connect(visit, request)).await,
+        None => visit.reach(request).await,
+    }
 }
 
 /// Whether the answer to `method` has no body whatever the service sends.

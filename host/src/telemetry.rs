@@ -7,6 +7,7 @@ pub mod handshakes;
 pub mod log;
 pub mod metrics;
 mod process;
+pub mod sockets;
 pub(crate) mod tally;
 pub mod traffic;
 

@@ -25,6 +25,7 @@ use crate::registry::Revision;
 use crate::replay::notebook::Notebook;
 use crate::replay::told::Told;
 use crate::request::call::{self, Call, Callee, Errand, Telephone};
+use crate::request::websocket::{Connections, push};
 
 mod answer;
 
@@ -89,6 +90,7 @@ impl Outside {
 /// One instance's way out: to other services, and to hosts outside.
 pub(crate) struct Egress {
     outside: Arc<Outside>,
+    connections: Arc<Connections>,
     config: Arc<ServiceConfig>,
     of_revision: Arc<Semaphore>,
     requests: Arc<Semaphore>,
@@ -116,6 +118,7 @@ impl Egress {
     ) -> Self {
         Self {
             outside: core.egress.clone(),
+            connections: core.connections.clone(),
             config: revision.config.clone(),
             of_revision: revision.outgoing.clone(),
             requests,
@@ -127,6 +130,30 @@ impl Egress {
             told: None,
             denied: 0,
         }
+    }
+
+    /// Where a request may go.
+    fn may_send(&mut self, uri: &http::Uri) -> Option<To> {
+        match call::callee(uri) {
+            Some(Callee::Service(name)) if name.eq_ignore_ascii_case(push::NAME) => {
+                self.may_push(uri).then_some(To::Websockets)
+            }
+            Some(callee) => self.may_call(&callee, uri).map(To::Service),
+            None => self.may_leave(uri).then_some(To::Outside),
+        }
+    }
+
+    /// Whether the guest may use its service's connections.
+    fn may_push(&mut self, uri: &http::Uri) -> bool {
+        let is_tried = self.telephone.is_none();
+        let has_any = self.config.has_websockets();
+        if !has_any {
+            let origin = uri.authority().map_or("", |authority| authority.as_str());
+            let service = self.config.name.as_ref();
+            let remedy = format!("{service} has no route with websocket = true");
+            self.deny(origin, &remedy);
+        }
+        has_any && (!is_tried || self.told.is_some())
     }
 
     fn may_leave(&mut self, uri: &http::Uri) -> bool {
@@ -231,6 +258,14 @@ impl Egress {
     }
 }
 
+/// Where a guest's request goes.
+enum To {
+    Service(ServiceName),
+    /// To the connections of its own service.
+    Websockets,
+    Outside,
+}
+
 /// An answer, and what is left of sending the request.
 type Answered = (
     http::Response<WasiBody>,
@@ -256,14 +291,8 @@ impl WasiHttpHooks for Egress {
     ) -> Box<dyn Future<Output = Sent> + Send> {
         self.has_sent = true;
         let denied = || Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
-        let callee = call::callee(request.uri());
-        let name = match &callee {
-            Some(callee) => match self.may_call(callee, request.uri()) {
-                Some(name) => Some(name),
-                None => return denied(),
-            },
-            None if self.may_leave(request.uri()) => None,
-            None => return denied(),
+        let Some(to) = self.may_send(request.uri()) else {
+            return denied();
         };
         let noted = match &self.told {
             Some(Told::Again(script)) => {
@@ -277,9 +306,16 @@ impl WasiHttpHooks for Egress {
             options.unwrap_or_default(),
             [self.requests.clone(), self.of_revision.clone()],
         );
-        let Some(name) = name else {
-            let sent = send(self.outside.clone(), permits, request, options);
-            return hearing(noted, sent);
+        let name = match to {
+            To::Service(name) => name,
+            To::Websockets => {
+                let (all, own) = (self.connections.clone(), self.config.name.clone());
+                return hearing(noted, pushed(all, own, permits, request));
+            }
+            To::Outside => {
+                let sent = send(self.outside.clone(), permits, request, options);
+                return hearing(noted, sent);
+            }
         };
         let Some((telephone, errand)) = self.line() else {
             self.deny(name.as_str(), NO_ERRAND);
@@ -333,6 +369,23 @@ async fn called(
         None => answer.await?,
     };
     Ok(all_sent(response))
+}
+
+/// What the host answers to an order of `service` about one of its connections.
+async fn pushed(
+    connections: Arc<Connections>,
+    service: ServiceName,
+    [of_instance, of_revision]: [Arc<Semaphore>; 2],
+    request: http::Request<WasiBody>,
+) -> Sent {
+    let closed = |_| Error::ConnectionLimitReached;
+    let _permits = (
+        of_instance.acquire_owned().await.map_err(closed)?,
+        of_revision.acquire_owned().await.map_err(closed)?,
+    );
+    Ok(all_sent(
+        push::answer(&connections, &service, request).await,
+    ))
 }
 
 async fn send(

@@ -30,6 +30,7 @@ mod headers;
 mod idempotency;
 mod maintenance;
 mod route;
+mod websocket;
 
 /// The names of policies: their tables', and what `off` takes.
 const POLICIES: [&str; 8] = [

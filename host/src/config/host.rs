@@ -67,6 +67,8 @@ pub struct HostConfig {
     pub timeouts: Timeouts,
     /// Most connections open at a time.
     pub connections_max: usize,
+    /// How many of them may be WebSockets at once.
+    pub websockets_max: usize,
     /// Largest head of a request, in bytes.
     pub header_bytes_max: usize,
     /// Most headers of a request.

@@ -9,9 +9,11 @@ use super::units::{OneOrMore, RawCommand, Size, Span};
 
 mod auth;
 mod edge;
+mod websocket;
 
 pub(super) use self::auth::*;
 pub(super) use self::edge::*;
+pub(super) use self::websocket::*;
 
 /// `service.toml`, `NAME.toml`, or a `[[service]]` in `skep.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -285,6 +287,7 @@ pub(super) struct RawConnections {
     pub(super) max: Option<usize>,
     pub(super) header_bytes: Option<Size>,
     pub(super) headers_max: Option<usize>,
+    pub(super) websockets: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -74,6 +74,11 @@ impl ServiceConfig {
         self.target.component().is_some()
     }
 
+    /// Whether any of its routes has WebSockets.
+    pub fn has_websockets(&self) -> bool {
+        self.edges.iter().any(|edge| edge.websocket.is_some())
+    }
+
     /// The services that this one can't do all of its work without.
     pub fn depends_on(&self) -> BTreeSet<&ServiceName> {
         let of_calls = self.callees.values().map(|rules| &rules.tolerance);

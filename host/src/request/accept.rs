@@ -4,8 +4,8 @@
 //! one computes for long.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::uri::Scheme;
@@ -23,6 +23,7 @@ use self::activity::Activity;
 use super::headers::Client;
 use super::redirect;
 use super::slow::Unhurried;
+use super::websocket::{Pledge, Session};
 use crate::host::Core;
 use crate::telemetry::connections::Ended;
 use crate::tls::{self, Tls};
@@ -157,6 +158,7 @@ impl Acceptor {
         Box::pin(self.serve(stream, peer, client.over_tls(certificate), None)).await
     }
 
+    /// Serves requests, and the WebSocket that one of them asks for.
     async fn serve<S>(
         &self,
         stream: S,
@@ -167,30 +169,54 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let next = Next::default();
+        let ended = self.serve_http(stream, peer, client, redirect, &next).await;
+        if let Some(session) = next.take() {
+            // On the heap, so that other connections are no larger for it.
+            Box::pin(session.run()).await;
+        }
+        ended
+    }
+
+    async fn serve_http<S>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        client: Client,
+        redirect: Option<u16>,
+        next: &Next,
+    ) -> Ended
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let timeouts = &self.core.config.timeouts;
         let activity = Activity::new();
         let client = Arc::new(client);
         let service = service_fn(|request| {
             let busy = activity.enter();
-            let (core, client) = (self.core.clone(), client.clone());
+            let (core, client, next) = (self.core.clone(), client.clone(), next.clone());
             async move {
                 let behind = client.behind(request.headers(), &core.config.trusted_proxies);
                 let client = behind.as_ref().unwrap_or(&client);
                 // A proxy that has spoken TLS with its client has done what is asked for.
                 let redirect = redirect.filter(|_| client.scheme == Scheme::HTTP);
                 let elsewhere = redirect.and_then(|port| redirect::to_tls(&request, port));
-                Ok::<_, std::convert::Infallible>(match elsewhere {
+                let mut response = match elsewhere {
                     Some(response) => {
                         super::sent_elsewhere(&core, &request, client, response.status());
                         response
                     }
                     None => super::serve(&core, request, client, busy).await,
-                })
+                };
+                if let Some(session) = Pledge::take(&mut response) {
+                    next.set(session);
+                }
+                Ok::<_, std::convert::Infallible>(response)
             }
         });
         let builder = speech::builder(&self.core.config);
         let mut connection =
-            std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+            std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let mut drain = std::pin::pin!(self.draining.cancelled());
         let mut ending = false;
         let silence = activity.silence(timeouts.header, timeouts.idle);
@@ -218,6 +244,24 @@ impl Acceptor {
                 }
             }
         }
+    }
+}
+
+/// What follows HTTP on a connection.
+#[derive(Clone, Default)]
+struct Next(Arc<Mutex<Option<Session>>>);
+
+impl Next {
+    fn set(&self, session: Session) {
+        *self.lock() = Some(session);
+    }
+
+    fn take(&self) -> Option<Session> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Session>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -34,6 +34,12 @@ pub(crate) struct Route<'a> {
 /// prefix's last name.
 #[derive(Clone, Debug)]
 pub(crate) struct AtPrefix(pub(crate) String);
+impl Route<'_> {
+    /// The host that was asked, with its port if that was said.
+    pub(crate) fn host(&self) -> &str {
+        self.authority.as_str()
+    }
+}
 
 /// Finds the service for a request.
 ///

@@ -9,6 +9,7 @@ use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use skep_policy::routes::{PathPattern, RouteSpec, Template};
+use skep_policy::websocket;
 use wasmtime_wasi_http::WasiBody;
 
 use self::auth::Auth;
@@ -50,6 +51,7 @@ pub(crate) struct Edge {
     rewrite: Option<Template>,
     request_headers: Option<Edits>,
     response_headers: Option<Edits>,
+    websocket: Option<websocket::Settings>,
 }
 
 /// How many requests there may be.
@@ -93,7 +95,8 @@ impl Edge {
         core: &Core,
     ) -> Option<Arc<Self>> {
         let policies = route.policies.over(&core.config.edge);
-        if route.answer.is_none() && route.rewrite.is_none() && policies.is_idle() {
+        let is_plain = route.answer.is_none() && route.rewrite.is_none();
+        if is_plain && route.websocket.is_none() && policies.is_idle() {
             return None;
         }
         let auth = policies.auth.get();
@@ -113,12 +116,18 @@ impl Edge {
             rewrite: route.rewrite.clone(),
             request_headers: policies.request_headers.get().map(Edits::of),
             response_headers: policies.response_headers.get().map(Edits::of),
+            websocket: route.websocket.clone(),
         }))
     }
 
     /// Whether it answers preflights.
     pub(super) fn has_cors(&self) -> bool {
         self.cors.is_some()
+    }
+
+    /// What the route's WebSockets may use, if it has any.
+    pub(crate) fn websocket(&self) -> Option<&websocket::Settings> {
+        self.websocket.as_ref()
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Exchange {
     /// Who sent it, if it comes from outside and that was verified.
     identity: OnceLock<Arc<Identity>>,
     /// For a call: where it is counted for the two services, and what the caller's manifest says.
-    edge: Option<(Arc<Edge>, Arc<ServiceConfig>)>,
+    edge: Option<Calling>,
     /// Whether it has one of the places that the caller's rules leave for such calls.
     has_place: AtomicBool,
     fault: OnceLock<Fault>,
@@ -69,6 +69,9 @@ pub(crate) struct Exchange {
     kept: OnceLock<Arc<Self>>,
 }
 
+/// Where a call is counted, and the configuration of who makes it.
+type Calling = (Arc<Edge>, Arc<ServiceConfig>);
+
 /// What a rate limit says of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Quota {
@@ -94,7 +97,17 @@ impl Exchange {
         journey: Journey,
         busy: Busy,
     ) -> Arc<Self> {
-        Self::begin(core, id, (method, path), journey, Ok(busy))
+        Self::begin(core, id, (method, path), journey, (Some(busy), None))
+    }
+
+    /// What happens on a WebSocket, which its service is asked about as about any request from outside.
+    pub(crate) fn event(
+        core: &Core,
+        id: RequestId,
+        (method, path): (Method, &str),
+        journey: Journey,
+    ) -> Arc<Self> {
+        Self::begin(core, id, (method, path), journey, (None, None))
     }
 
     /// A call from one service, of this `config`, to another, counted on the `edge` between them.
@@ -106,8 +119,8 @@ impl Exchange {
         (edge, config): (Arc<Edge>, &Arc<ServiceConfig>),
     ) -> Arc<Self> {
         edge.begin();
-        let edge = (edge, config.clone());
-        Self::begin(core, id, (method, path), journey, Err(edge))
+        let edge = Some((edge, config.clone()));
+        Self::begin(core, id, (method, path), journey, (None, edge))
     }
 
     fn begin(
@@ -115,13 +128,9 @@ impl Exchange {
         id: RequestId,
         (method, path): (Method, &str),
         journey: Journey,
-        origin: Result<Busy, (Arc<Edge>, Arc<ServiceConfig>)>,
+        (connection, edge): (Option<Busy>, Option<Calling>),
     ) -> Arc<Self> {
         let log = core.config.log.requests;
-        let (connection, edge) = match origin {
-            Ok(busy) => (Some(busy), None),
-            Err(edge) => (None, Some(edge)),
-        };
         let mut exchange = Self::blank(id, method, journey, core.traffic.clone());
         exchange.edge = edge;
         exchange.log = log;

@@ -17,6 +17,7 @@ use super::exchange::Exchange;
 use super::headers::{self, remove_hop_by_hop};
 use super::run::Answered;
 use super::run::sender::Sender;
+use super::websocket::{self, Pledge};
 use crate::config::answer::StaticAnswer;
 use crate::config::service::tolerance::FallbackAnswer;
 use crate::fault::{Cause, Fault};
@@ -56,7 +57,7 @@ pub(crate) fn guest(
     exchange.head(parts.status);
     let status_without_body = matches!(
         parts.status,
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        StatusCode::SWITCHING_PROTOCOLS | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
     );
     if status_without_body {
         parts.headers.remove(header::CONTENT_LENGTH);
@@ -95,7 +96,7 @@ async fn discard(mut body: Early, sender: Sender, body_idle: Duration) {
 pub(crate) fn check<B>(head: &Response<B>) -> Result<Option<u64>, Fault> {
     let invalid = |detail: String| Fault::new(Cause::InvalidResponse, detail);
     let status = head.status().as_u16();
-    if !(200..=599).contains(&status) {
+    if !(200..=599).contains(&status) && !Pledge::is_with(head) {
         return Err(invalid(format!("status {status} is not an answer")));
     }
     let mut lengths = head.headers().get_all(header::CONTENT_LENGTH).iter();
@@ -191,6 +192,9 @@ pub(crate) fn fault(
     }
     if let Some(seconds) = fault.retry_after.or(cause.retry_after()) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if cause == Cause::UpgradeVersion {
+        websocket::say_version(headers);
     }
     if matches!(cause, Cause::BodyTooLarge | Cause::BodyTimeout) {
         // The rest of the body is not read, so the connection can't be used again.

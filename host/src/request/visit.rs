@@ -26,7 +26,7 @@ use crate::replay::told::Told;
 /// Who is asked, for what exchange, among which services.
 #[derive(Clone, Copy)]
 pub(super) struct Visit<'a> {
-    core: &'a Arc<Core>,
+    pub(super) core: &'a Arc<Core>,
     pub(super) snapshot: &'a Arc<Snapshot>,
     pub(super) service: &'a Arc<Service>,
     pub(super) exchange: &'a Arc<Exchange>,

@@ -46,6 +46,7 @@ pub fn render(core: &Core, surroundings: &Surroundings) -> String {
     states(&mut text, &core.board.reports());
     gauges(&mut text, &services);
     rollouts(&mut text, &services);
+    websockets(&mut text, &services);
     traffic(
         &mut text,
         &services
@@ -232,7 +233,7 @@ fn states(text: &mut Text, reports: &BTreeMap<String, Report>) {
 type Read = fn(&Service) -> f64;
 
 /// Name, help, and where the figure is.
-const GAUGES: [(&str, &str, Read); 9] = [
+const GAUGES: [(&str, &str, Read); 10] = [
     (
         "skep_revision",
         "The number of the running revision; 0 if there is none.",
@@ -286,6 +287,11 @@ const GAUGES: [(&str, &str, Read); 9] = [
         },
     ),
     (
+        "skep_websocket_connections",
+        "Open WebSockets, those whose handshake is under way among them.",
+        |service| float(service.standing.sockets.open()),
+    ),
+    (
         "skep_stepped_down",
         "1 while each request has a fresh instance since one that is used again has failed.",
         |service| {
@@ -336,6 +342,19 @@ fn rollouts(text: &mut Text, services: &[(&str, &Service)]) {
     );
     for (service, progress) in &under_way {
         checks.sample(&[("service", service)], progress.failed_checks);
+    }
+}
+
+fn websockets(text: &mut Text, services: &[(&str, &Service)]) {
+    let mut messages = text.family(
+        "skep_websocket_messages_total",
+        Kind::Counter,
+        "Messages on WebSockets, by direction.",
+    );
+    for (service, figures) in services {
+        for (direction, count) in figures.standing.sockets.messages() {
+            messages.sample(&[("service", service), ("direction", direction)], count);
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use skep_policy::routes::{Method, RouteSpec, Template};
+use skep_policy::websocket;
 
 use super::{EdgeConfig, Setting};
 use crate::config::answer::{self, StaticAnswer};
 use crate::config::document::Scope;
 use crate::config::error::ConfigError;
-use crate::config::raw::{RawEdge, RawRedirect, RawRespond};
+use crate::config::raw::{RawEdge, RawRedirect, RawRespond, RawWebsocket};
 
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
@@ -24,6 +25,9 @@ pub struct RouteEdge {
     /// What is answered without asking the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<RouteAnswer>,
+    /// What its WebSockets may use, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<websocket::Settings>,
 }
 
 impl RouteEdge {
@@ -61,6 +65,7 @@ pub(in crate::config) struct Raw {
     pub(in crate::config) rewrite: Option<String>,
     pub(in crate::config) redirect: Option<RawRedirect>,
     pub(in crate::config) respond: Option<RawRespond>,
+    pub(in crate::config) websocket: Option<RawWebsocket>,
     pub(in crate::config) edge: Option<RawEdge>,
 }
 
@@ -103,6 +108,7 @@ pub(in crate::config) fn resolve(
     Ok(RouteEdge {
         policies: own.over(of_service),
         rewrite: rewrite.transpose()?,
+        websocket: super::websocket::resolve(raw.websocket, spec, answer.is_some(), scope)?,
         answer,
     })
 }

@@ -152,7 +152,7 @@ pub(super) fn resolve(
     let keys = ["revision_history_limit"];
     let revision_history_limit =
         origin.count(&keys, raw.revision_history_limit, REVISION_HISTORY)?;
-    let (connections_max, header_bytes_max, headers_max) =
+    let (connections_max, websockets_max, header_bytes_max, headers_max) =
         connections(&raw.connections.unwrap_or_default(), &origin)?;
     Ok(HostConfig {
         listen,
@@ -170,6 +170,7 @@ pub(super) fn resolve(
         services,
         timeouts: timeouts(&raw.timeouts.unwrap_or_default(), &origin)?,
         connections_max,
+        websockets_max,
         header_bytes_max,
         headers_max,
         call_depth_max: call_depth_max(&raw.calls.unwrap_or_default(), &origin)?,
@@ -291,15 +292,21 @@ fn timeouts(raw: &RawTimeouts, origin: &Origin<'_>) -> Result<Timeouts, ConfigEr
     })
 }
 
-/// Connections, bytes of a head, headers.
+/// Connections, how many of them may be WebSockets, bytes of a head, headers.
 fn connections(
     raw: &RawConnections,
     origin: &Origin<'_>,
-) -> Result<(usize, usize, usize), ConfigError> {
+) -> Result<(usize, usize, usize, usize), ConfigError> {
     let max = origin.count(
         &["connections", "max"],
         raw.max,
         (1, 10_000, CONNECTIONS_MAX),
+    )?;
+    // Half of what there may be of all: they must leave room for requests.
+    let websockets = origin.count(
+        &["connections", "websockets"],
+        raw.websockets,
+        (1, 5_000, CONNECTIONS_MAX),
     )?;
     let bounds = (HEADER_BYTES_MIN, 64 * KIB, HEADER_BYTES_MAX);
     let header_bytes = origin.size(&["connections", "header_bytes"], raw.header_bytes, bounds)?;
@@ -310,6 +317,7 @@ fn connections(
     )?;
     Ok((
         max,
+        websockets,
         usize::try_from(header_bytes).unwrap_or(usize::MAX),
         headers,
     ))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::RawRateLimit;
 use super::auth::RawAuth;
+use super::{RawRateLimit, RawWebsocket};
 use crate::config::units::{OneOrMore, Size, Span};
 
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +18,7 @@ pub(in crate::config) struct RawRoute {
     pub(in crate::config) rewrite: Option<String>,
     pub(in crate::config) redirect: Option<RawRedirect>,
     pub(in crate::config) respond: Option<RawRespond>,
+    pub(in crate::config) websocket: Option<RawWebsocket>,
     pub(in crate::config) edge: Option<RawEdge>,
 }
 

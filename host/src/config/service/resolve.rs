@@ -244,6 +244,7 @@ fn route(
         rewrite: raw.rewrite,
         redirect: raw.redirect,
         respond: raw.respond,
+        websocket: raw.websocket,
         edge: raw.edge,
     };
     let edge = edge::resolve_route(edge, &spec, policies, scope)?;

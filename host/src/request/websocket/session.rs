@@ -1,0 +1,404 @@
+//! One connection from its handshake to its end: what the client says goes to the service one message after another, and
+//! what the service says to the client. Nothing is read while there is no room for it.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, OptionFuture};
+use futures::{FutureExt, Sink, Stream};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use skep_policy::websocket::{Beat, Pulse, Settings, code};
+use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use self::end::{code_of, say_goodbye};
+use super::connections::{Outgoing, Seat};
+use super::event::{Head, Reply, Told};
+use crate::host::Core;
+
+mod end;
+
+/// Messages that a client may be ahead of the service.
+const INBOX_MAX: usize = 16;
+/// What a connection reads at once.
+const READ_BYTES: usize = 4 << 10;
+/// What waits to be written beside a message: answers to pings.
+const CONTROL_BYTES_MAX: usize = 16 << 10;
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// A connection that its service has accepted. It must be run, so that the service learns of its end.
+pub(crate) struct Session {
+    core: Arc<Core>,
+    head: Head,
+    settings: Settings,
+    seat: Seat,
+    outgoing: Outgoing,
+    upgrade: OnUpgrade,
+}
+
+impl Session {
+    pub(super) fn new(
+        core: &Arc<Core>,
+        head: Head,
+        settings: Settings,
+        (seat, outgoing): (Seat, Outgoing),
+        upgrade: OnUpgrade,
+    ) -> Self {
+        Self {
+            core: core.clone(),
+            head,
+            settings,
+            seat,
+            outgoing,
+            upgrade,
+        }
+    }
+
+    /// Serves the connection until it has ended and the service knows. To be called when nobody speaks HTTP on it any more.
+    pub(crate) async fn run(self) {
+        let Self {
+            core,
+            head,
+            settings,
+            seat,
+            outgoing,
+            upgrade,
+        } = self;
+        let told = Told::new(&core, &head, seat.id, &settings);
+        let code = match upgrade.await {
+            Ok(upgraded) => {
+                let socket = TokioIo::new(upgraded);
+                let config = Some(config(&settings));
+                let socket = WebSocketStream::from_raw_socket(socket, Role::Server, config).await;
+                let talk = Talk::new(socket, told.clone(), &settings, &seat, outgoing);
+                talk.run().await
+            }
+            Err(error) => {
+                tracing::debug!(target: "skep::websocket", connection = %seat.id, %error, "connection lost in its handshake");
+                code::ABNORMAL
+            }
+        };
+        tracing::debug!(target: "skep::websocket", service = head.service.as_ref(), connection = %seat.id, code, "connection ended");
+        // Nothing can be sent any more when the service learns of the end.
+        drop(seat);
+        told.disconnect(code).await;
+    }
+}
+
+fn config(settings: &Settings) -> WebSocketConfig {
+    let message = usize::try_from(settings.message).unwrap_or(usize::MAX);
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(message + CONTROL_BYTES_MAX)
+        .max_message_size(Some(message))
+        .max_frame_size(Some(message))
+}
+
+/// How far a conversation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The host closes with this code once what it has taken in is handled and what is queued is out.
+    Closing(u16),
+    /// The client has closed with this code or is gone; what it said before is handled.
+    Closed(u16),
+    /// The host closes with this code at once.
+    Failed(u16),
+}
+
+/// What happens next.
+enum Step {
+    Written(Result<(), tungstenite::Error>),
+    Read(Option<Result<Message, tungstenite::Error>>),
+    Replied(Reply),
+    Pushed(Option<Message>),
+    Ordered(u16),
+    Draining,
+    Time,
+}
+
+/// A conversation.
+struct Talk<'a> {
+    socket: Socket,
+    told: Told,
+    seat: &'a Seat,
+    outgoing: Outgoing,
+    pulse: Pulse,
+    began: Instant,
+    phase: Phase,
+    /// What the client has said, in order.
+    inbox: VecDeque<Message>,
+    inbox_bytes: usize,
+    /// What the service does with the message before.
+    event: OptionFuture<BoxFuture<'static, Reply>>,
+    is_busy: bool,
+    /// What it answered, and how many messages go out before.
+    reply: Option<(Message, usize)>,
+    /// Whether something may not be written yet.
+    is_writing: bool,
+}
+
+impl<'a> Talk<'a> {
+    fn new(
+        socket: Socket,
+        told: Told,
+        settings: &Settings,
+        seat: &'a Seat,
+        outgoing: Outgoing,
+    ) -> Self {
+        Self {
+            socket,
+            told,
+            seat,
+            outgoing,
+            pulse: Pulse::new(settings, Duration::ZERO),
+            began: Instant::now(),
+            phase: Phase::Open,
+            inbox: VecDeque::new(),
+            inbox_bytes: 0,
+            event: None.into(),
+            is_busy: false,
+            reply: None,
+            is_writing: false,
+        }
+    }
+
+    /// To the end, whose code this answers.
+    async fn run(mut self) -> u16 {
+        loop {
+            self.begin_event();
+            self.begin_reply();
+            if self.is_over() {
+                break;
+            }
+            let step = self.next().await;
+            self.take(step);
+        }
+        match self.phase {
+            Phase::Closed(code) => {
+                say_goodbye(self.socket, None).await;
+                code
+            }
+            Phase::Open => code::ABNORMAL,
+            Phase::Closing(code) | Phase::Failed(code) => {
+                say_goodbye(self.socket, Some(code)).await;
+                code
+            }
+        }
+    }
+
+    /// Hands the next message to the service.
+    fn begin_event(&mut self) {
+        if self.is_busy || self.reply.is_some() || matches!(self.phase, Phase::Failed(_)) {
+            return;
+        }
+        let Some(message) = self.inbox.pop_front() else {
+            return;
+        };
+        self.inbox_bytes -= message.len();
+        self.seat.standing.sockets.received();
+        self.event = Some(self.told.clone().message(message).boxed()).into();
+        self.is_busy = true;
+    }
+
+    /// Sends what the service answered, after what it had sent before.
+    fn begin_reply(&mut self) {
+        if let Some((message, 0)) = self
+            .reply
+            .take_if(|(_, ahead)| *ahead == 0 && !self.is_writing)
+        {
+            self.write(message);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let is_idle = !self.is_busy && self.inbox.is_empty();
+        let is_silent = self.reply.is_none() && !self.is_writing;
+        match self.phase {
+            Phase::Open => false,
+            Phase::Closing(_) => is_idle && is_silent && self.outgoing.is_empty(),
+            Phase::Closed(_) => is_idle,
+            Phase::Failed(_) => true,
+        }
+    }
+
+    async fn next(&mut self) -> Step {
+        let is_open = self.phase == Phase::Open;
+        let reads = is_open && self.has_room();
+        let writes = self.is_writing;
+        let takes_push = !writes && !matches!(self.phase, Phase::Closed(_));
+        let wake = self.wake();
+        let Self {
+            socket,
+            event,
+            outgoing,
+            seat,
+            told,
+            is_busy,
+            ..
+        } = self;
+        tokio::select! {
+            step = step(Pin::new(socket), writes, reads) => step,
+            Some(reply) = event, if *is_busy => Step::Replied(reply),
+            message = outgoing.recv(), if takes_push => Step::Pushed(message),
+            code = seat.line.closed(), if is_open => Step::Ordered(code),
+            () = told.core.draining.cancelled(), if is_open => Step::Draining,
+            () = sleep_until(wake), if is_open => Step::Time,
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Written(Ok(())) => self.is_writing = false,
+            Step::Written(Err(error)) => self.broken(&error),
+            Step::Read(Some(Ok(message))) => self.hear(message),
+            Step::Read(Some(Err(error))) => self.broken(&error),
+            Step::Read(None) => self.phase = Phase::Closed(code::ABNORMAL),
+            Step::Replied(reply) => self.replied(reply),
+            Step::Pushed(Some(message)) => {
+                if let Some((_, ahead)) = &mut self.reply {
+                    *ahead = ahead.saturating_sub(1);
+                }
+                self.write(message);
+            }
+            // The seat holds the sender.
+            Step::Pushed(None) => self.phase = Phase::Closed(code::ABNORMAL),
+            Step::Ordered(code) => self.phase = Phase::Closing(code),
+            Step::Draining => self.close(code::GOING_AWAY),
+            Step::Time => self.look(),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let most = self.told.message_max;
+        self.inbox.len() < INBOX_MAX && self.inbox_bytes < most
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// When to look at the pulse.
+    fn wake(&self) -> Instant {
+        match self.pulse.beat(self.now()) {
+            Beat::Wait(until) => self.began + until,
+            Beat::Ping | Beat::Idle | Beat::Gone => Instant::now(),
+        }
+    }
+
+    fn look(&mut self) {
+        let now = self.now();
+        if self.is_busy || self.reply.is_some() {
+            self.pulse.message(now);
+        }
+        if !self.has_room() {
+            self.pulse.heard(now);
+        }
+        let snapshot = self.told.core.registry.snapshot();
+        if !snapshot.services.contains_key(&self.told.head.service) {
+            return self.close(code::GOING_AWAY);
+        }
+        match self.pulse.beat(now) {
+            Beat::Wait(_) => {}
+            Beat::Idle => self.close(code::GOING_AWAY),
+            Beat::Gone => self.phase = Phase::Closed(code::ABNORMAL),
+            Beat::Ping => {
+                self.pulse.asked(now);
+                // What waits to be written asks as well.
+                if !self.is_writing {
+                    self.put(Message::Ping(bytes::Bytes::new()));
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        let now = self.now();
+        self.pulse.heard(now);
+        match message {
+            Message::Text(_) | Message::Binary(_) => {
+                self.pulse.message(now);
+                self.inbox_bytes += message.len();
+                self.inbox.push_back(message);
+            }
+            Message::Ping(_) | Message::Pong(_) => {
+                // A ping has been answered, as far as that could be written at once.
+                self.is_writing = true;
+                if !self.pulse.control(now) {
+                    self.phase = Phase::Failed(code::REFUSED);
+                }
+            }
+            Message::Close(frame) => {
+                self.is_writing = true;
+                let code = frame.map_or(code::NONE, |frame| frame.code.into());
+                self.phase = Phase::Closed(code);
+            }
+            // Never read.
+            Message::Frame(_) => {}
+        }
+    }
+
+    fn replied(&mut self, reply: Reply) {
+        (self.event, self.is_busy) = (None.into(), false);
+        self.pulse.message(self.now());
+        match reply {
+            Reply::Nothing => {}
+            _ if matches!(self.phase, Phase::Closed(_)) => {}
+            Reply::Message(message) => self.reply = Some((message, self.outgoing.len())),
+            Reply::Ends(code) => self.phase = Phase::Failed(code),
+        }
+    }
+
+    /// Closes in order.
+    fn close(&mut self, code: u16) {
+        self.seat.line.close(code);
+        self.phase = Phase::Closing(code);
+    }
+
+    fn broken(&mut self, error: &tungstenite::Error) {
+        if matches!(self.phase, Phase::Closed(_)) {
+            return;
+        }
+        self.phase = match code_of(error) {
+            code::ABNORMAL => Phase::Closed(code::ABNORMAL),
+            code => Phase::Failed(code),
+        };
+    }
+
+    /// Sends a message. Only when what was sent before is written.
+    fn write(&mut self, message: Message) {
+        self.pulse.message(self.now());
+        self.seat.standing.sockets.sent();
+        self.put(message);
+    }
+
+    fn put(&mut self, message: Message) {
+        match Pin::new(&mut self.socket).start_send(message) {
+            Ok(()) => self.is_writing = true,
+            Err(error) => self.broken(&error),
+        }
+    }
+}
+
+/// What the connection does next of what it may do.
+async fn step(mut socket: Pin<&mut Socket>, writes: bool, reads: bool) -> Step {
+    poll_fn(|cx| {
+        if writes && let Poll::Ready(written) = socket.as_mut().poll_flush(cx) {
+            return Poll::Ready(Step::Written(written));
+        }
+        if reads && let Poll::Ready(read) = socket.as_mut().poll_next(cx) {
+            return Poll::Ready(Step::Read(read));
+        }
+        Poll::Pending
+    })
+    .await
+}
