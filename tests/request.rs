@@ -58,3 +58,8 @@ mod tolerance;
 mod upstream;
 mod upstream_faults;
 mod upstream_servers;
+mod websocket;
+mod websocket_browser;
+mod websocket_hostile;
+mod websocket_limits;
+mod websocket_push;

@@ -28,6 +28,7 @@ pub(crate) mod upstream;
 pub(crate) mod verb;
 pub(crate) mod version;
 pub(crate) mod wait;
+pub(crate) mod websocket;
 pub(crate) mod wire;
 
 pub(crate) use answer::Answer;

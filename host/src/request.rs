@@ -69,7 +69,7 @@ pub(crate) async fn serve(
     };
     let snapshot = core.registry.snapshot();
     let journey = Journey::begin(request.headers(), client, &snapshot);
-    let exchange = Exchange::new(core, id, what, journey, busy);
+    let exchange = Exchange::new(core, id, what, journey, Some(busy));
     if let Some(visitor) = Visitor::of(&request, client, core) {
         exchange.comes_of(visitor);
     }

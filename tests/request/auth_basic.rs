@@ -198,7 +198,9 @@ async fn whoever_guesses_passwords_holds_up_nobody_else() {
             .count()
     };
     assert_eq!(count(401) + count(503), 120, "{guesses:?}");
-    assert!(count(503) > 0, "no more wait than there is room for");
+    let is_too_many = |line: &crate::support::log::Line| line.field("detail").contains("too many");
+    host.log_line("that no more wait than there is room for", is_too_many)
+        .await;
     let late = guesses
         .iter()
         .find(|answer| answer.status() == 503)

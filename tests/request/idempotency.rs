@@ -104,7 +104,7 @@ async fn a_client_that_goes_does_not_undo_what_it_asked_for() {
     let path = "/a?ms=200&bytes=10";
     let mut wire = host.wire().await;
     let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\nidempotency-key: key\r\ncontent-length: 0\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nidempotency-key: key\r\ncontent-length: 0\r\n\r\n"
     );
     wire.send(request.as_bytes()).await;
     let begun = "the service to be asked";

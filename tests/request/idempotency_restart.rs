@@ -23,7 +23,7 @@ async fn answers_survive_a_restart_and_a_new_revision_and_what_was_under_way_doe
     assert_eq!(swapped.header("x-run"), first.header("x-run"));
     let mut wire = host.wire().await;
     wire.send(
-        b"POST /a?ms=60000 HTTP/1.1\r\nhost: x\r\nidempotency-key: cut\r\ncontent-length: 0\r\n\r\n",
+        b"POST /a?ms=60000 HTTP/1.1\r\nhost: 127.0.0.1\r\nidempotency-key: cut\r\ncontent-length: 0\r\n\r\n",
     )
     .await;
     host.log_line("the service to be asked", |line| {

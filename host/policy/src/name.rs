@@ -14,8 +14,11 @@ pub const NAME_LEN_MAX: usize = 63;
 #[serde(try_from = "String")]
 pub struct ServiceName(String);
 
+/// Where services send to their WebSockets.
+pub const WEBSOCKET: &str = "websocket";
+
 /// The host's own names below `.internal`.
-pub const RESERVED: [&str; 1] = ["websocket"];
+pub const RESERVED: [&str; 1] = [WEBSOCKET];
 
 /// Why a text is no service name; its display says what names may be and suggests one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -13,7 +13,7 @@ use wasmtime::component::Val;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use skep_policy::contract::Unbound;
-use skep_policy::name::ServiceName;
+use skep_policy::name::{ServiceName, WEBSOCKET};
 
 use self::answer::Answer;
 use super::functions::{Import, bind};
@@ -135,7 +135,7 @@ impl Egress {
     /// Where a request may go.
     fn may_send(&mut self, uri: &http::Uri) -> Option<To> {
         match call::callee(uri) {
-            Some(Callee::Service(name)) if name.eq_ignore_ascii_case(push::NAME) => {
+            Some(Callee::Service(name)) if name.eq_ignore_ascii_case(WEBSOCKET) => {
                 self.may_push(uri).then_some(To::Websockets)
             }
             Some(callee) => self.may_call(&callee, uri).map(To::Service),
@@ -310,7 +310,8 @@ impl WasiHttpHooks for Egress {
             To::Service(name) => name,
             To::Websockets => {
                 let (all, own) = (self.connections.clone(), self.config.name.clone());
-                return hearing(noted, pushed(all, own, permits, request));
+                let answer = push::answer(all, own, permits, request);
+                return hearing(noted, async { answer.await.map(all_sent) });
             }
             To::Outside => {
                 let sent = send(self.outside.clone(), permits, request, options);
@@ -369,23 +370,6 @@ async fn called(
         None => answer.await?,
     };
     Ok(all_sent(response))
-}
-
-/// What the host answers to an order of `service` about one of its connections.
-async fn pushed(
-    connections: Arc<Connections>,
-    service: ServiceName,
-    [of_instance, of_revision]: [Arc<Semaphore>; 2],
-    request: http::Request<WasiBody>,
-) -> Sent {
-    let closed = |_| Error::ConnectionLimitReached;
-    let _permits = (
-        of_instance.acquire_owned().await.map_err(closed)?,
-        of_revision.acquire_owned().await.map_err(closed)?,
-    );
-    Ok(all_sent(
-        push::answer(&connections, &service, request).await,
-    ))
 }
 
 async fn send(

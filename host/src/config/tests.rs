@@ -12,6 +12,7 @@ mod settings;
 mod target;
 mod tls;
 mod tolerance;
+mod websocket;
 
 use std::fs;
 use std::path::{Path, PathBuf};

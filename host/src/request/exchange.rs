@@ -89,25 +89,15 @@ struct Sent {
 }
 
 impl Exchange {
-    /// A request from outside, on a connection that is `busy` until the answer is over.
+    /// A request from outside, on a connection that is `busy` until the answer is over; or what happens on a WebSocket.
     pub(crate) fn new(
         core: &Core,
         id: RequestId,
         (method, path): (Method, &str),
         journey: Journey,
-        busy: Busy,
+        busy: Option<Busy>,
     ) -> Arc<Self> {
-        Self::begin(core, id, (method, path), journey, (Some(busy), None))
-    }
-
-    /// What happens on a WebSocket, which its service is asked about as about any request from outside.
-    pub(crate) fn event(
-        core: &Core,
-        id: RequestId,
-        (method, path): (Method, &str),
-        journey: Journey,
-    ) -> Arc<Self> {
-        Self::begin(core, id, (method, path), journey, (None, None))
+        Self::begin(core, id, (method, path), journey, (busy, None))
     }
 
     /// A call from one service, of this `config`, to another, counted on the `edge` between them.

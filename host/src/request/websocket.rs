@@ -109,6 +109,10 @@ impl Asked {
             switch: Arc::new(switch),
             session: Arc::new(Mutex::new(Some(session))),
         };
+        // There is no body, whatever the service says of it.
+        for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+            answered.response.headers_mut().remove(name);
+        }
         *answered.response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         answered.response.extensions_mut().insert(pledge);
         Ok(answered)
@@ -170,8 +174,6 @@ impl Pledge {
 
     fn say(&self, headers: &mut HeaderMap) {
         for name in [
-            header::CONTENT_TYPE,
-            header::CONTENT_ENCODING,
             header::SEC_WEBSOCKET_EXTENSIONS,
             header::SEC_WEBSOCKET_PROTOCOL,
         ] {

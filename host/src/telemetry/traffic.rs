@@ -16,7 +16,7 @@ pub const DURATION_BOUNDS: [f64; 16] = [
     10.0,
 ];
 
-const STATUS_MIN: u16 = 200;
+const STATUS_MIN: u16 = 100;
 const STATUS_MAX: u16 = 599;
 const CAUSES: usize = Cause::ALL.len();
 

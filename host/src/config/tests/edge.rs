@@ -152,7 +152,7 @@ fn a_configuration_that_is_sent_names_no_file_of_the_host() {
         ),
         ("[fallback]\nfile = 'x'\n", "fallback.file"),
     ] {
-        let error = service::sent(&name, text, &folder.path("hello.wasm")).unwrap_err();
+        let error = service::sent(&name, text, Some(&folder.path("hello.wasm"))).unwrap_err();
         let said = format!("{keys}: is not for a configuration that is sent");
         assert!(error.to_string().contains(&said), "{error}");
     }

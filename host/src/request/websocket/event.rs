@@ -53,7 +53,6 @@ pub(super) fn say(event: Event, headers: &mut HeaderMap, id: ConnectionId) {
 }
 
 /// The request that asked for the connection, as the service got it: what is true of it is true of its messages.
-#[derive(Clone)]
 pub(super) struct Head {
     pub(super) service: ServiceName,
     uri: Uri,
@@ -67,7 +66,7 @@ impl Head {
             service: service.clone(),
             uri: request.uri().clone(),
             headers: Arc::new(request.headers().clone()),
-            journey: exchange.journey.clone(),
+            journey: exchange.onward(),
         }
     }
 
@@ -87,6 +86,7 @@ impl Head {
         Journey {
             trace: TraceParent::of(&self.headers),
             client: self.journey.client,
+            identity: self.journey.identity.clone(),
             outside: self.journey.outside.clone().or_else(of_head),
             ..Journey::default()
         }
@@ -102,7 +102,6 @@ pub(super) enum Reply {
 }
 
 /// Who is told what happens to a connection.
-#[derive(Clone)]
 pub(super) struct Told {
     pub(super) core: Arc<Core>,
     pub(super) head: Head,
@@ -111,22 +110,17 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn new(
-        core: &Arc<Core>,
-        head: &Head,
-        id: ConnectionId,
-        settings: &Settings,
-    ) -> Self {
+    pub(super) fn new(core: &Arc<Core>, head: Head, id: ConnectionId, settings: &Settings) -> Self {
         Self {
             core: core.clone(),
-            head: head.clone(),
+            head,
             id,
             message_max: usize::try_from(settings.message).unwrap_or(usize::MAX),
         }
     }
 
     /// A message has come.
-    pub(super) async fn message(self, message: Message) -> Reply {
+    pub(super) async fn message(self: Arc<Self>, message: Message) -> Reply {
         let (media_type, body) = match message {
             Message::Text(text) => ("text/plain; charset=utf-8", Bytes::from(text)),
             other => ("application/octet-stream", other.into_data()),
@@ -145,7 +139,7 @@ impl Told {
     }
 
     /// The connection has ended.
-    pub(super) async fn disconnect(self, code: u16) {
+    pub(super) async fn disconnect(&self, code: u16) {
         let mut request = self.request(Event::Disconnect, Bytes::new());
         request.headers_mut().insert(CLOSE_CODE, code.into());
         let response = self.ask(request, false).await;
@@ -180,7 +174,8 @@ impl Told {
         let snapshot = core.registry.snapshot();
         let id = RequestId::new(&core.request_ids);
         let what = (Method::POST, request.uri().path());
-        let exchange = Exchange::event(core, id, what, self.head.journey(&snapshot));
+        let journey = self.head.journey(&snapshot);
+        let exchange = Exchange::new(core, id, what, journey, None);
         let manner = Manner {
             body_idle: core.config.timeouts.body_idle,
             without_body: false,

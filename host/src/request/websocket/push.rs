@@ -1,5 +1,6 @@
 //! What a service says to its connections without being asked: `http://websocket.internal/ID`, which the host answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,14 +10,13 @@ use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited};
 use serde::Serialize;
 use skep_policy::name::ServiceName;
 use skep_policy::websocket::{ConnectionId, Order, closing_code};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use super::connections::{Connections, Line, Unsent};
 use super::event::{CLOSE_CODE, message};
 
-/// The name below `.internal`.
-pub(crate) const NAME: &str = "websocket";
 /// How long a message may take to be written by its service.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -71,20 +71,29 @@ struct Problem {
     status: u16,
 }
 
-/// Does what `service` asks for.
+/// Does what a guest of `service` asks for, as one of the requests that it may have under way.
+///
+/// # Errors
+/// When the host fails; every refusal is an answer.
 pub(crate) async fn answer(
-    connections: &Connections,
-    service: &ServiceName,
+    connections: Arc<Connections>,
+    service: ServiceName,
+    [of_instance, of_revision]: [Arc<Semaphore>; 2],
     request: Request<WasiBody>,
-) -> Response<WasiBody> {
-    match carry_out(connections, service, request).await {
+) -> Result<Response<WasiBody>, WasiError> {
+    let closed = |_| WasiError::ConnectionLimitReached;
+    let _permits = (
+        of_instance.acquire_owned().await.map_err(closed)?,
+        of_revision.acquire_owned().await.map_err(closed)?,
+    );
+    Ok(match carry_out(&connections, &service, request).await {
         Ok(status) => {
             let mut response = Response::new(body(Bytes::new()));
             *response.status_mut() = status;
             response
         }
         Err(refusal) => refuse(refusal),
-    }
+    })
 }
 
 async fn carry_out(

@@ -72,7 +72,7 @@ impl Session {
             outgoing,
             upgrade,
         } = self;
-        let told = Told::new(&core, &head, seat.id, &settings);
+        let told = Arc::new(Told::new(&core, head, seat.id, &settings));
         let code = match upgrade.await {
             Ok(upgraded) => {
                 let socket = TokioIo::new(upgraded);
@@ -86,7 +86,7 @@ impl Session {
                 code::ABNORMAL
             }
         };
-        tracing::debug!(target: "skep::websocket", service = head.service.as_ref(), connection = %seat.id, code, "connection ended");
+        tracing::debug!(target: "skep::websocket", service = told.head.service.as_ref(), connection = %seat.id, code, "connection ended");
         // Nothing can be sent any more when the service learns of the end.
         drop(seat);
         told.disconnect(code).await;
@@ -129,7 +129,7 @@ enum Step {
 /// A conversation.
 struct Talk<'a> {
     socket: Socket,
-    told: Told,
+    told: Arc<Told>,
     seat: &'a Seat,
     outgoing: Outgoing,
     pulse: Pulse,
@@ -150,7 +150,7 @@ struct Talk<'a> {
 impl<'a> Talk<'a> {
     fn new(
         socket: Socket,
-        told: Told,
+        told: Arc<Told>,
         settings: &Settings,
         seat: &'a Seat,
         outgoing: Outgoing,
@@ -262,7 +262,7 @@ impl<'a> Talk<'a> {
             Step::Written(Err(error)) => self.broken(&error),
             Step::Read(Some(Ok(message))) => self.hear(message),
             Step::Read(Some(Err(error))) => self.broken(&error),
-            Step::Read(None) => self.phase = Phase::Closed(code::ABNORMAL),
+            Step::Read(None) => self.lost(code::ABNORMAL),
             Step::Replied(reply) => self.replied(reply),
             Step::Pushed(Some(message)) => {
                 if let Some((_, ahead)) = &mut self.reply {
@@ -271,7 +271,7 @@ impl<'a> Talk<'a> {
                 self.write(message);
             }
             // The seat holds the sender.
-            Step::Pushed(None) => self.phase = Phase::Closed(code::ABNORMAL),
+            Step::Pushed(None) => self.lost(code::ABNORMAL),
             Step::Ordered(code) => self.phase = Phase::Closing(code),
             Step::Draining => self.close(code::GOING_AWAY),
             Step::Time => self.look(),
@@ -310,7 +310,7 @@ impl<'a> Talk<'a> {
         match self.pulse.beat(now) {
             Beat::Wait(_) => {}
             Beat::Idle => self.close(code::GOING_AWAY),
-            Beat::Gone => self.phase = Phase::Closed(code::ABNORMAL),
+            Beat::Gone => self.lost(code::ABNORMAL),
             Beat::Ping => {
                 self.pulse.asked(now);
                 // What waits to be written asks as well.
@@ -340,7 +340,7 @@ impl<'a> Talk<'a> {
             Message::Close(frame) => {
                 self.is_writing = true;
                 let code = frame.map_or(code::NONE, |frame| frame.code.into());
-                self.phase = Phase::Closed(code);
+                self.lost(code);
             }
             // Never read.
             Message::Frame(_) => {}
@@ -368,10 +368,16 @@ impl<'a> Talk<'a> {
         if matches!(self.phase, Phase::Closed(_)) {
             return;
         }
-        self.phase = match code_of(error) {
-            code::ABNORMAL => Phase::Closed(code::ABNORMAL),
-            code => Phase::Failed(code),
-        };
+        match code_of(error) {
+            code::ABNORMAL => self.lost(code::ABNORMAL),
+            code => self.phase = Phase::Failed(code),
+        }
+    }
+
+    /// Nothing that the service says goes out any more.
+    fn lost(&mut self, code: u16) {
+        self.reply = None;
+        self.phase = Phase::Closed(code);
     }
 
     /// Sends a message. Only when what was sent before is written.

@@ -120,7 +120,8 @@ impl Passwords {
         let busy = || Denied::Unknown("too many passwords wait to be verified".to_owned());
         let hashing = self.hashing.as_ref().ok_or_else(busy)?;
         let fits = timeout_at(until, hashing.verify(password.as_bytes(), hash)).await;
-        let fits = fits.unwrap_or(Err(Full)).map_err(|Full| busy())?;
+        let late = || Denied::Unknown("the password was not verified in time".to_owned());
+        let fits = fits.map_err(|_| late())?.map_err(|Full| busy())?;
         if !fits || found.is_none() {
             return Err(wrong());
         }
