@@ -212,6 +212,8 @@ impl Frames {
         frames.send(introduction(values)).await;
         let acked = |frame: &Frame| frame.kind == SETTINGS && frame.flags & ACK != 0;
         frames.until("the settings to be acknowledged", acked).await;
+        // The host's own came first.
+        frames.send(frame(SETTINGS, ACK, 0, [])).await;
         frames
     }
 

@@ -15,6 +15,7 @@ use super::body::Incoming;
 use super::edge::{Edge, cors};
 use super::exchange::Exchange;
 use super::headers::Client;
+use crate::config::service::target::Target;
 use crate::fault::{Cause, Fault};
 use crate::registry::{Service, Snapshot};
 
@@ -30,8 +31,8 @@ pub(crate) struct Route<'a> {
     authority: Authority,
 }
 
-/// Says of a request that its path is that of its route's prefix, without the slash that what is below begins with: the
-/// prefix's last name.
+/// Says of a request for a file that its path is that of its route's prefix, without the slash that what is below begins
+/// with: the prefix's last name.
 #[derive(Clone, Debug)]
 pub(crate) struct AtPrefix(pub(crate) String);
 impl Route<'_> {
@@ -127,7 +128,8 @@ pub(crate) fn prepare(
     let (mut parts, body) = request.into_parts();
     let host = route.authority.as_str();
     client.introduce(&mut parts.headers, host, route.prefix);
-    if !route.prefix.is_empty() && parts.uri.path() == route.prefix {
+    let has_files = matches!(route.service.config.target, Target::Files(_));
+    if has_files && parts.uri.path() == route.prefix {
         let name = route.prefix.rsplit('/').next().unwrap_or_default();
         parts.extensions.insert(AtPrefix(name.to_owned()));
     }

@@ -55,7 +55,7 @@ fn unknown_keys_name_the_nearest_key_the_file_and_the_line() {
         (
             "\"a\\nb`, expected `x\" = 1",
             "a.toml:1: unknown key \"a\\nb`, expected `x\": \
-             the keys there are: name, component, env_inherit, route, edge, limits, instances, env, allow, retry, breaker, rate_limit, fallback, health, callee, rollout, record, build",
+             the keys there are: name, component, upstream, preserve_host, upstream_ca, files, cache_control, spa, env_inherit, route, edge, limits, instances, env, allow, retry, breaker, rate_limit, fallback, health, callee, rollout, record, build",
         ),
     ] {
         refused(manifest, message);

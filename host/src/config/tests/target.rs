@@ -58,10 +58,22 @@ fn a_folder_is_named_by_a_path() {
     assert_eq!(files.spa.as_deref(), Some("app/index.html"));
 }
 
-#[test]
-fn what_is_wrong_with_a_target_is_said() {
+/// Each manifest is refused with its message.
+fn refused(cases: &[(&str, &str)]) {
     let folder = Folder::new().with("public/x", "").with("bad.pem", "no");
-    for (manifest, message) in [
+    for (manifest, message) in cases {
+        fs::write(folder.path("a.toml"), manifest).unwrap();
+        assert_eq!(
+            folder.service("a.toml").unwrap_err(),
+            *message,
+            "{manifest}"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_servers_is_said() {
+    refused(&[
         (
             "component = \"hello.wasm\"\nupstream = \"http://a\"",
             "a.toml:2: upstream: is given beside component: what answers is one of the two",
@@ -103,6 +115,12 @@ fn what_is_wrong_with_a_target_is_said() {
             "upstream = \"https://a\"\nupstream_ca = \"bad.pem\"",
             "bad.pem: has no certificate: it takes PEM, which begins with -----BEGIN CERTIFICATE-----",
         ),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_said_and_what_is_for_components_alone() {
+    refused(&[
         (
             "upstream = \"http://a\"\n[env]\nA = \"1\"",
             "a.toml:2: env: is for a component, and an upstream is none: leave it out",
@@ -135,10 +153,7 @@ fn what_is_wrong_with_a_target_is_said() {
             "files = \"public\"\ncache_control = \"a\\nb\"",
             "a.toml:2: cache_control: is no value that a header can have",
         ),
-    ] {
-        fs::write(folder.path("a.toml"), manifest).unwrap();
-        assert_eq!(folder.service("a.toml").unwrap_err(), message, "{manifest}");
-    }
+    ]);
 }
 
 #[test]
