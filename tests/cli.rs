@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod deploy;
 mod follow;
+mod gateway;
 mod ls;
 mod new;
 mod readme;

@@ -24,6 +24,7 @@ mod egress;
 mod egress_bound;
 mod environment;
 mod files;
+mod files_browser;
 mod forwarded;
 mod framing;
 mod functions;

@@ -1,7 +1,14 @@
-// Says hello to the chat service and shows what it answers.
+// Says hello to itself through the chat service, and shows what that sends.
 const heard = document.getElementById("heard");
-const show = (text) => heard.append(Object.assign(document.createElement("li"), { textContent: text }));
+const show = (text) => {
+    heard.append(Object.assign(document.createElement("li"), { textContent: text }));
+    // Whoever shows this page in a frame may know.
+    if (parent !== window && text.includes("hello")) parent.postMessage(text, "*");
+};
 const chat = new WebSocket(new URL("/chat", location.href.replace(/^http/, "ws")));
-chat.onopen = () => chat.send("hello from a page");
-chat.onmessage = (event) => show(event.data);
+chat.onmessage = (event) => {
+    show(event.data);
+    const me = event.data.match(/^you are (\w+)$/);
+    if (me) chat.send(`${me[1]} hello from a page`);
+};
 chat.onclose = (event) => show(`closed: ${event.code}`);
