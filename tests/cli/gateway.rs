@@ -7,6 +7,7 @@ use tokio::process::Command;
 use crate::support::browser::Page;
 use crate::support::guests::root;
 use crate::support::setup::Setup;
+use crate::support::verb::skep_in;
 use crate::support::wait::within;
 use crate::support::{Host, guest, probe};
 
@@ -107,6 +108,9 @@ async fn every_command_of_the_readme_shows_what_it_says() {
     let issuer = blocks[0].lines().find(|line| line.contains("token.sh"));
     run(None, &folder, issuer.unwrap()).await;
     let host = setup.start().await;
+    let config = format!("{folder}/skep.toml");
+    let said = skep_in(root(), ["check", &config]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
     assert_eq!(blocks.len(), SAID.len());
     for (commands, said) in blocks.iter().zip(SAID).skip(1) {
         let found = run(Some(&host), &folder, commands).await;

@@ -115,9 +115,3 @@ async fn every_flag_is_in_the_help_and_the_other_way_round() {
         }
     }
 }
-
-#[tokio::test]
-async fn the_example_that_lists_its_services_is_good() {
-    let said = skep_in(root(), ["check", "examples/gateway/skep.toml"]).await;
-    assert_eq!(said.code, Some(0), "{said:?}");
-}

@@ -10,6 +10,7 @@ use skep_policy::name::ServiceName;
 use skep_policy::quote::quoted;
 use skep_policy::routes::{HostPattern, Method, PathPattern, RouteSpec};
 
+use super::target::Target;
 use super::{
     Allow, Instances, ServiceConfig, absolute, is_service_toml, record, rollout, target, tolerance,
 };
@@ -51,6 +52,9 @@ pub(in crate::config) fn resolve(
     build::check(raw.build, scope, confined)?;
     let policies = edge::resolve(raw.edge.unwrap_or_default(), &scope.below(&["edge"]))?;
     let (routes, edges) = routes(raw.route, &name, &policies, scope)?;
+    if let Ok(target) = &target {
+        websockets_are_of_components(target, &edges, scope)?;
+    }
     let tolerance = tolerance::resolve(
         tolerance::Raw {
             retry: raw.retry,
@@ -195,6 +199,20 @@ fn routes(
         edges.clear();
     }
     Ok((routes, edges))
+}
+
+/// Only components are told of WebSockets.
+fn websockets_are_of_components(
+    target: &Target,
+    edges: &[RouteEdge],
+    scope: &Scope<'_>,
+) -> Result<(), ConfigError> {
+    let at = edges.iter().position(|edge| edge.websocket.is_some());
+    let (Some(kind), Some(at)) = (target.kind(), at) else {
+        return Ok(());
+    };
+    let what = format!("is for components, and this service is {kind}: leave it out");
+    Err(scope.error(&["route", &at.to_string(), "websocket"], what))
 }
 
 fn route(

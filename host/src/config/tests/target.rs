@@ -150,6 +150,10 @@ fn what_is_wrong_with_a_folder_is_said_and_what_is_for_components_alone() {
             "a.toml:2: spa: names no file of the folder: write it as in \"index.html\"",
         ),
         (
+            "files = \"public\"\n[[route]]\npath = \"/a\"\nwebsocket = true",
+            "a.toml:4: route[0].websocket: is for components, and this service is files: leave it out",
+        ),
+        (
             "files = \"public\"\ncache_control = \"a\\nb\"",
             "a.toml:2: cache_control: is no value that a header can have",
         ),

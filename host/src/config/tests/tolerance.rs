@@ -103,7 +103,7 @@ fn what_makes_no_sense_is_refused_with_a_way_out() {
         ),
         (
             "[rate_limit]\nrequests_per_second = 1\nkey = 'ip'",
-            "a.toml:4: rate_limit.key: \"ip\" is no key: use \"client\", \"all\", or \"header:NAME\"",
+            "a.toml:4: rate_limit.key: \"ip\" is no key: use \"client\", \"all\", \"identity\", \"claim:NAME\", or \"header:NAME\"",
         ),
     ]);
 }
