@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use skep_policy::fit::Misfit;
 use skep_policy::name::ServiceName;
-use skep_policy::routes::RouteTable;
+use skep_policy::routes::{RouteSpec, RouteTable};
 use skep_policy::shares::{self, Ask, Division};
 
 pub use self::plan::Plan;
@@ -80,6 +80,8 @@ pub struct Endpoint {
     pub service: Arc<Service>,
     /// What is done beside asking it.
     pub(crate) edge: Option<Arc<Edge>>,
+    /// The place of the route among the service's.
+    pub(crate) at: usize,
 }
 
 /// All services and routes at one moment.
@@ -166,7 +168,8 @@ impl Registry {
             routes.map(|(at, route)| {
                 let endpoint = Endpoint {
                     service: service.clone(),
-                    edge: service.edge(at),
+                    edge: service.edge(at).cloned(),
+                    at,
                 };
                 (route.clone(), service.name.clone(), endpoint)
             })
@@ -304,8 +307,14 @@ impl Service {
     }
 
     /// What is done with the requests of its route at this place.
-    fn edge(&self, at: usize) -> Option<Arc<Edge>> {
-        self.revision.as_ref()?.edges.get(at)?.clone()
+    fn edge(&self, at: usize) -> Option<&Arc<Edge>> {
+        self.revision.as_ref()?.edges.get(at)?.as_ref()
+    }
+
+    /// What is done with the requests of such a route, if the service has it.
+    pub(crate) fn edge_of(&self, route: &RouteSpec) -> Option<Option<&Arc<Edge>>> {
+        let at = self.config.routes.iter().position(|own| own == route)?;
+        Some(self.edge(at))
     }
 
     /// Whether this is the service as a candidate answers for it.

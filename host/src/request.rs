@@ -124,8 +124,19 @@ async fn answer(
         http2::check(&request, core.config.headers_max)?;
     }
     let mut route = dispatch::route(snapshot, &request)?;
-    route.service = choose::first(core, snapshot, route.service, exchange)?;
+    let chosen = choose::first(core, snapshot, route.service, exchange)?;
+    if !Arc::ptr_eq(chosen, route.service) {
+        // Who answers says who may ask, if it has the route.
+        let spec = route.service.config.routes.get(route.at);
+        let own = spec.and_then(|spec| chosen.edge_of(spec));
+        route.edge = own.unwrap_or(route.edge);
+        route.service = chosen;
+    }
     exchange.routed_to(route.service);
+    if route.service.revision.is_none() && edge::Edge::may_be_for(&route.service.config, core) {
+        // Its policies come with its revision; until then nobody else answers for it, either.
+        lease::current(route.service)?;
+    }
     if let Some(edge) = route.edge {
         exchange.passes(Passage::new(edge, &request, route.is_preflight));
     }

@@ -4,6 +4,7 @@
 use http::{Method, Request};
 
 use crate::support::client::{empty, full};
+use crate::support::wait::until;
 use crate::support::{Answer, Host, probe};
 
 async fn ask(host: &Host, method: Method, path: &str) -> Answer {
@@ -224,5 +225,72 @@ edge = { off = "rate_limit" }
     host.promoted("c", 2).await;
     assert_eq!(of("/mine", "x").await, refused);
     assert_eq!(of("/own", "z").await, refused);
+    host.stop().await;
+}
+
+/// Lets in who has the key `k`, and tells the service in `x-user` what a token says.
+const BY_KEY: &str = "keys = [{ name = \"n\", sha256 = \"8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a\" }]\n";
+
+#[tokio::test]
+async fn who_gets_to_a_candidate_is_its_own_to_say() {
+    let host = Host::with("a", probe("headers")).start().await;
+    let closed = format!(
+        "[edge.auth.api_key]\n{BY_KEY}[rollout]\nstrategy = \"canary\"\nsteps = [{{ weight = 50 }}]\n"
+    );
+    host.put("a.toml", closed.as_bytes());
+    until("the candidate to be tried", async || {
+        (host.get("/a").await.status() == 401).then_some(())
+    })
+    .await;
+    let mut seen = [0, 0];
+    for _ in 0..40 {
+        match host.get("/a").await.status() {
+            200 => seen[0] += 1,
+            401 => seen[1] += 1,
+            other => panic!("{other}"),
+        }
+        let request = Request::get("/a").header("x-api-key", "k");
+        let answer = host.request(request.body(empty()).unwrap()).await;
+        assert_eq!(answer.status(), 200);
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_answers_in_the_place_of_a_service_whose_policies_are_not_there_yet() {
+    let manifest = format!("[edge.auth.api_key]\n{BY_KEY}[fallback]\nservice = \"b\"\n");
+    let host = Host::with("b", probe("headers"))
+        .component("a", b"no component")
+        .manifest("a", &manifest)
+        .start()
+        .await;
+    let answer = host.get("/a").await;
+    assert_eq!(answer.status(), 503, "{answer:?}");
+    assert_eq!(answer.header("x-skep-fallback"), None);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn guesses_count_against_a_limit_and_what_one_route_is_told_nobody_says_on_another() {
+    let manifest = format!(
+        "[edge.auth.api_key]\n{BY_KEY}[edge.rate_limit]\nrequests_per_second = 0.001\nburst = 3\n\
+         [[route]]\npath = \"/closed\"\n\
+         [[route]]\npath = \"/open\"\nedge = {{ off = [\"auth\", \"rate_limit\"] }}\n\
+         [[route]]\npath = \"/told\"\n[route.edge.auth.jwt]\njwks = \"keys.json\"\nclaims = {{ sub = \"x-user\" }}\n"
+    );
+    let host = Host::with("a", probe("headers"));
+    host.put("keys.json", br#"{"keys":[]}"#);
+    let host = host.manifest("a", &manifest).start().await;
+    let mut statuses = Vec::new();
+    for key in ["wrong", "k", "worse", "k"] {
+        let request = Request::get("/closed").header("x-api-key", key);
+        let answer = host.request(request.body(empty()).unwrap()).await;
+        statuses.push(answer.status());
+    }
+    assert_eq!(statuses, [401, 200, 401, 429]);
+    let request = Request::get("/open").header("x-user", "mallory");
+    let answer = host.request(request.body(empty()).unwrap()).await;
+    assert_eq!((answer.status(), seen(&answer, "x-user").len()), (200, 0));
     host.stop().await;
 }

@@ -24,6 +24,8 @@ pub(crate) struct Route<'a> {
     pub(crate) service: &'a Arc<Service>,
     /// What is to be done beside asking the service.
     pub(crate) edge: Option<&'a Arc<Edge>>,
+    /// The place of the route among the service's.
+    pub(crate) at: usize,
     /// Whether a browser asks what it may send there, and the gateway answers.
     pub(crate) is_preflight: bool,
     /// What the service does not see of the path.
@@ -70,6 +72,7 @@ pub(crate) fn route<'a, B>(
         Found::Match { value, prefix } => Ok(Route {
             service: &value.service,
             edge: value.edge.as_ref(),
+            at: value.at,
             is_preflight,
             prefix,
             authority,

@@ -1,10 +1,11 @@
 //! What the gateway does with the requests of a route: before their service is asked, perhaps in its place, and with what
 //! it answers. A route without policies has none of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
@@ -44,6 +45,8 @@ pub(crate) struct Edge {
     maintenance: Option<Maintenance>,
     cors: Option<Permission>,
     compression: Option<Compressing>,
+    /// Headers in which the service is told of who asks, on this route or another.
+    told: Vec<HeaderName>,
     auth: Option<Auth>,
     rate: Option<Rate>,
     once: Option<Once>,
@@ -70,33 +73,57 @@ impl Rate {
             limit: rate.limit.clone(),
         }
     }
+
+    fn count(&self, request: &Request<WasiBody>, exchange: &Exchange) -> Result<(), Fault> {
+        let Self { limit, buckets } = self;
+        let verdict = buckets.take(Subject::of(&limit.key, request, exchange));
+        rate::obey(verdict, limit, exchange)
+    }
+}
+
+/// The headers in which a service is told of claims.
+fn claims(policies: &EdgeConfig) -> Vec<String> {
+    let jwt = policies.auth.get().and_then(|auth| auth.jwt.as_ref());
+    jwt.map_or_else(Vec::new, |jwt| jwt.claims.keys().cloned().collect())
 }
 
 impl Edge {
     /// Those of a service's routes, in their order, over those of all; none if there is nothing to do.
     pub(crate) fn of_routes(service: &ServiceConfig, core: &Core) -> Vec<Option<Arc<Self>>> {
-        let of_all = &core.config.edge;
-        if service.edges.is_empty() && *of_all == EdgeConfig::default() {
+        if !Self::may_be_for(service, core) {
             return Vec::new();
         }
         let plain = RouteEdge::default();
+        let of_route = |at| service.edges.get(at).unwrap_or(&plain);
+        let count = service.routes.len();
+        // What a service is told of who asks on one route, nobody says on another.
+        let told: BTreeSet<_> = (0..count)
+            .flat_map(|at| claims(&of_route(at).policies.over(&core.config.edge)))
+            .collect();
+        let told: Vec<_> = told
+            .iter()
+            .filter_map(|name| HeaderName::try_from(name).ok())
+            .collect();
         let routes = service.routes.iter().enumerate();
-        let edges = routes.map(|(at, route)| {
-            let edge = service.edges.get(at).unwrap_or(&plain);
-            Self::of(service, route, edge, core)
-        });
+        let edges = routes.map(|(at, route)| Self::of(service, route, of_route(at), &told, core));
         edges.collect()
+    }
+
+    /// Whether any of a service's routes may have policies.
+    pub(crate) fn may_be_for(service: &ServiceConfig, core: &Core) -> bool {
+        !service.edges.is_empty() || core.config.edge != EdgeConfig::default()
     }
 
     fn of(
         service: &ServiceConfig,
         spec: &RouteSpec,
         route: &RouteEdge,
+        told: &[HeaderName],
         core: &Core,
     ) -> Option<Arc<Self>> {
         let policies = route.policies.over(&core.config.edge);
         let is_plain = route.answer.is_none() && route.rewrite.is_none();
-        if is_plain && route.websocket.is_none() && policies.is_idle() {
+        if is_plain && told.is_empty() && route.websocket.is_none() && policies.is_idle() {
             return None;
         }
         let auth = policies.auth.get();
@@ -109,6 +136,7 @@ impl Edge {
             maintenance: policies.maintenance.get().cloned(),
             cors: policies.cors.get().map(Permission::of),
             compression: policies.compression.get().map(Compressing::of),
+            told: told.to_vec(),
             auth: auth.map(|auth| Auth::new(auth, &core.identities)),
             rate: rate.map(|rate| Rate::of(rate, whose, core)),
             once: once.map(|policy| Once::of(policy, service, spec)),
@@ -186,12 +214,19 @@ impl Passage {
             let answer = send::always_the_same(&maintenance.answer);
             return Ok(Entered::Answered(answered(answer)));
         }
+        for name in &edge.told {
+            request.headers_mut().remove(name);
+        }
+        // Before it is verified who asks, so that guesses count; unless they are counted by who it is.
+        let rate = edge.rate.as_ref();
+        if let Some(rate) = rate.filter(|rate| !rate.limit.key.is_of_identity()) {
+            rate.count(&request, exchange)?;
+        }
         if let Some(auth) = &edge.auth {
             auth.enter(request.headers_mut(), exchange).await?;
         }
-        if let Some(Rate { limit, buckets }) = &edge.rate {
-            let verdict = buckets.take(Subject::of(&limit.key, &request, exchange));
-            rate::obey(verdict, limit, exchange)?;
+        if let Some(rate) = rate.filter(|rate| rate.limit.key.is_of_identity()) {
+            rate.count(&request, exchange)?;
         }
         match &edge.answer {
             Some(RouteAnswer::Respond(answer)) => {

@@ -101,6 +101,14 @@ pub enum RateKey {
     All,
 }
 
+impl RateKey {
+    /// Whether it has to be known who asks.
+    #[must_use]
+    pub fn is_of_identity(&self) -> bool {
+        matches!(self, Self::Identity | Self::Claim(_))
+    }
+}
+
 pub(super) struct Raw {
     pub(super) retry: Option<RawRetry>,
     pub(super) breaker: Option<RawBreaker>,

@@ -38,7 +38,8 @@ pub(super) fn resolve(
 ) -> Result<Fallback, ConfigError> {
     let on = causes(
         raw.on.as_deref(),
-        |cause| cause.status().is_server_error(),
+        // Who is not known gets nothing in a service's place unless the manifest names that.
+        |cause| cause.status().is_server_error() && *cause != Cause::IdentityUnknown,
         scope,
     )?;
     let is_static =

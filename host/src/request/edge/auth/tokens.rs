@@ -81,7 +81,8 @@ impl Tokens {
             };
         }
         let known = match self.read(token, &keys, now) {
-            Err(Refused::UnknownKey(_)) if self.keys.renewed(until).await => {
+            // A token need not say which key it is of.
+            Err(Refused::UnknownKey(_) | Refused::Signature) if self.keys.renewed(until).await => {
                 let keys = self.keys.current().ok_or_else(unknown)?;
                 self.read(token, &keys, now)
             }
