@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use http::{Method, Request};
 use tokio::process::Command;
 
-use crate::support::client::empty;
+use crate::support::client::{Connection, empty};
 use crate::support::setup::Setup;
 use crate::support::wait::within;
 use crate::support::{Answer, Host};
@@ -36,6 +36,16 @@ async fn ask(host: &Host, path: &str, headers: &[(&str, &str)]) -> Answer {
 fn assert_no_file(answer: &Answer) {
     assert_eq!(answer.status(), 404, "{answer:?}");
     assert_eq!(answer.problem().r#type, "urn:skep:fault:no_file");
+}
+
+async fn assert_only_read(connection: &mut Connection) {
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        let request = Request::builder().method(method).uri("/site/");
+        let refused = connection.send(request.body(empty()).unwrap()).await;
+        let allow = refused.header("allow");
+        assert_eq!((refused.status(), allow), (405, Some("GET, HEAD")));
+        refused.problem();
+    }
 }
 
 #[tokio::test]
@@ -105,19 +115,7 @@ async fn files_have_types_and_folders_an_index() {
         let head = connection.send(head).await;
         assert_eq!(head.header("content-length"), page.header("content-length"));
         assert_eq!(head.bytes(), b"");
-        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
-            let request = Request::builder()
-                .method(&method)
-                .uri("/site/")
-                .body(empty())
-                .unwrap();
-            let refused = connection.send(request).await;
-            assert_eq!(
-                (refused.status(), refused.header("allow")),
-                (405, Some("GET, HEAD"))
-            );
-            refused.problem();
-        }
+        assert_only_read(&mut connection).await;
     }
     let kind = host.admin("/v1/services/site").await.json()["kind"].clone();
     assert_eq!(kind, "files");
@@ -219,6 +217,36 @@ async fn a_part_of_a_file_is_sent_of_the_version_that_the_client_has() {
     host.stop().await;
 }
 
+/// Paths that lead out of the folder, to nothing, or to what is hidden.
+const HIDDEN: [&str; 26] = [
+    "/../secret",
+    "/%2e%2e/secret",
+    "/.%2e/secret",
+    "/%2e%2e%2fsecret",
+    "/a/../../secret",
+    "/%252e%252e/secret",
+    "/..%5csecret",
+    "/%c0%ae%c0%ae/secret",
+    "/%ff",
+    "/a%00",
+    "/a%2fb",
+    "//secret",
+    "//a/b",
+    "/a//b",
+    "/.env",
+    "/%2eenv",
+    "/.git/config",
+    "/a/./b",
+    "/out",
+    "/passwd",
+    "/up/secret",
+    "/up/",
+    "/loop",
+    "/dangling",
+    "/pipe",
+    "/pipe/",
+];
+
 #[tokio::test]
 async fn no_path_leads_out_of_the_folder_or_to_what_is_hidden() {
     let files = [
@@ -247,34 +275,7 @@ async fn no_path_leads_out_of_the_folder_or_to_what_is_hidden() {
     )
     .unwrap();
     let host = setup.start().await;
-    for path in [
-        "/../secret",
-        "/%2e%2e/secret",
-        "/.%2e/secret",
-        "/%2e%2e%2fsecret",
-        "/a/../../secret",
-        "/%252e%252e/secret",
-        "/..%5csecret",
-        "/%c0%ae%c0%ae/secret",
-        "/%ff",
-        "/a%00",
-        "/a%2fb",
-        "//secret",
-        "//a/b",
-        "/a//b",
-        "/.env",
-        "/%2eenv",
-        "/.git/config",
-        "/a/./b",
-        "/out",
-        "/passwd",
-        "/up/secret",
-        "/up/",
-        "/loop",
-        "/dangling",
-        "/pipe",
-        "/pipe/",
-    ] {
+    for path in HIDDEN {
         let request = format!("GET /site{path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
         let answer = host.raw(request).await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");

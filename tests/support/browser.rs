@@ -68,7 +68,7 @@ impl Page {
             };
             let length = content.len();
             let answer = format!(
-                "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/html\r\n\
+                "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/html; charset=utf-8\r\n\
                  content-length: {length}\r\n\r\n{content}"
             );
             // A browser opens connections that it does not use.

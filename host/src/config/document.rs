@@ -95,7 +95,7 @@ impl Document {
     }
 
     /// The same as somebody else wrote it.
-    pub(super) fn as_sent(self) -> Self {
+    pub(super) fn sent(self) -> Self {
         Self {
             is_sent: true,
             ..self

@@ -23,7 +23,7 @@ pub fn sent(
     text: &str,
     component: Option<&Path>,
 ) -> Result<ServiceConfig, ConfigError> {
-    let document = Document::from_bytes(Path::new(NAME), text.as_bytes().to_vec())?.as_sent();
+    let document = Document::from_bytes(Path::new(NAME), text.as_bytes().to_vec())?.sent();
     let scope = document.root();
     let mut raw: RawService = document.decode()?;
     let refuse = |keys: &[&str], is_there: bool, what: &str| match is_there {

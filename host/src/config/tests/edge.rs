@@ -63,9 +63,17 @@ fn what_is_kept_of_a_route_reads_as_it_was() {
     ));
 }
 
+/// Manifests, and how what is said of them begins.
+fn refused(cases: &[(&str, &str)]) {
+    for (manifest, message) in cases {
+        let error = edges(manifest).unwrap_err();
+        assert!(error.starts_with(message), "\n{manifest}{error}");
+    }
+}
+
 #[test]
 fn what_is_refused_is_said_with_a_way_out() {
-    for (manifest, message) in [
+    refused(&[
         (
             "[edge]\noff = ['cros']\n",
             "hello.toml:2: edge.off[0]: \"cros\" is no policy",
@@ -106,6 +114,12 @@ fn what_is_refused_is_said_with_a_way_out() {
             "[edge.maintenance]\nfile = '../x'\n",
             "hello.toml:2: edge.maintenance.file: \"../x\" leaves the manifest's folder",
         ),
+    ]);
+}
+
+#[test]
+fn what_a_route_can_not_be_is_refused() {
+    refused(&[
         (
             "[[route]]\npath = '/a'\nredirect = { status = 301 }\n",
             "hello.toml:3: route[0].redirect: leads nowhere",
@@ -134,10 +148,7 @@ fn what_is_refused_is_said_with_a_way_out() {
             "[[route]]\npath = '/a'\nrewrite = '/{b}'\n",
             "hello.toml:3: route[0].rewrite: \"b\" is no parameter of the route's path: it has none",
         ),
-    ] {
-        let error = edges(manifest).unwrap_err();
-        assert!(error.starts_with(message), "\n{manifest}{error}");
-    }
+    ]);
 }
 
 #[test]
