@@ -123,7 +123,12 @@ pub(crate) async fn call(
         seat: None,
         guards: (slot, lease),
     }));
-    let (claimant, guest) = place(core, standing, (revision, program), &mut job, deadline).await?;
+    let placed = place(core, standing, (revision, program), &mut job, deadline).await;
+    // What finds no place has not begun.
+    let (claimant, guest) = placed.map_err(|fault| Fault {
+        unobserved: true,
+        ..fault
+    })?;
     let (began, instance) = (Instant::now(), claimant.instance.clone());
     // Dropped after the guest, which is put down with it if need be.
     let hold = Hold(Some(claimant));
