@@ -64,6 +64,8 @@ pub struct Core {
     pub(crate) identities: Arc<Identities>,
     pub(crate) disk: Arc<Disk>,
     pub(crate) connections: Arc<Connections>,
+    /// Requests that go on to the end although nobody may wait for them.
+    pub(crate) carried_out: TaskTracker,
     pub(crate) busy_lane: Handle,
     pub(crate) control: Handle,
     pub(crate) request_ids: RequestIds,
@@ -153,6 +155,7 @@ impl Core {
             identities: Identities::new(control.clone())?,
             disk: Disk::new(control.clone()),
             connections: Connections::new(config.websockets_max),
+            carried_out: TaskTracker::new(),
             busy_lane,
             control,
             request_ids: RequestIds::new(),
@@ -238,11 +241,19 @@ impl Gateway {
         }
     }
 
-    /// Stops accepting and waits until every connection is done, for at most the drain time. True when all were.
+    /// Stops accepting and waits until every connection is done, and what goes on without one, for at most the drain
+    /// time. True when all were.
     pub async fn drain(&self) -> bool {
         self.core.draining.cancel();
         self.tracker.close();
-        tokio::time::timeout(self.core.config.timeouts.drain, self.tracker.wait())
+        let carried_out = &self.core.carried_out;
+        carried_out.close();
+        let done = async {
+            self.tracker.wait().await;
+            // Nothing begins any more.
+            carried_out.wait().await;
+        };
+        tokio::time::timeout(self.core.config.timeouts.drain, done)
             .await
             .is_ok()
     }

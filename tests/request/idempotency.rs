@@ -220,3 +220,64 @@ async fn keys_of_different_routes_have_nothing_in_common_and_expire() {
     assert_ne!(anew.header("x-run"), one.header("x-run"));
     host.stop().await;
 }
+
+#[tokio::test]
+async fn what_may_have_been_carried_out_is_in_doubt_and_what_was_refused_is_not() {
+    let limits = "[limits]\ntimeout = \"3s\"\nconcurrency = 1\nqueue = 0\n";
+    let host = Host::with("a", probe("as_told"))
+        .manifest("a", &format!("{limits}[edge.idempotency]\n"))
+        .start()
+        .await;
+    let path = "/a?ms=60000";
+    let mut refused = None;
+    let (late, ()) = tokio::join!(send(&host, path, "late", ""), async {
+        let begun = "the service to be asked";
+        host.log_line(begun, |line| line.message().starts_with("run "))
+            .await;
+        refused = Some(send(&host, "/a", "refused", "").await);
+    });
+    assert_eq!(late.status(), 504);
+    let refused = refused.unwrap().problem().r#type;
+    assert_eq!(refused, "urn:skep:fault:queue_full");
+    let again = send(&host, path, "late", "").await;
+    assert_eq!(
+        again.problem().r#type,
+        "urn:skep:fault:idempotency_in_doubt"
+    );
+    assert_eq!(runs(&host, "/?ms=60000"), 1);
+    let answer = until("the place to be free", async || {
+        let answer = send(&host, "/a", "refused", "").await;
+        (answer.status() == 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.header(REPLAYED), None);
+    // A body that does not arrive in the request's time begins nothing.
+    let mut wire = host.wire().await;
+    wire.send(
+        "POST /a HTTP/1.1\r\nhost: 127.0.0.1\r\nidempotency-key: slow\r\ncontent-length: 2\r\n\r\nx",
+    )
+    .await;
+    let head = wire.head().await;
+    assert!(head.starts_with("HTTP/1.1 408"), "{head:?}");
+    assert_eq!(send(&host, "/a", "slow", "xx").await.status(), 200);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn clients_that_say_who_they_are_do_not_share_keys() {
+    let host = host("").await;
+    let ask = async |who: Option<&str>| {
+        let request = Request::post("/a").header("idempotency-key", "key");
+        let request = match who {
+            Some(who) => request.header("authorization", who),
+            None => request,
+        };
+        let answer = host.request(request.body(full("")).unwrap()).await;
+        answer.header(REPLAYED).is_some()
+    };
+    for who in [None, Some("Bearer one"), Some("Bearer two")] {
+        assert!(!ask(who).await, "{who:?}");
+        assert!(ask(who).await, "{who:?}");
+    }
+    host.stop().await;
+}

@@ -45,3 +45,28 @@ async fn answers_survive_a_restart_and_a_new_revision_and_what_was_under_way_doe
     }
     host.stop().await;
 }
+
+#[tokio::test]
+async fn a_host_that_drains_waits_for_what_a_client_has_left() {
+    let host = Host::with("a", probe("as_told"))
+        .manifest("a", "[edge.idempotency]\n")
+        .start()
+        .await;
+    let path = "/a?ms=2000";
+    let mut wire = host.wire().await;
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nidempotency-key: left\r\ncontent-length: 0\r\n\r\n"
+    );
+    wire.send(request.as_bytes()).await;
+    host.log_line("the service to be asked", |line| {
+        line.message().starts_with("run ")
+    })
+    .await;
+    drop(wire);
+    let setup = host.stop().await;
+    let host = setup.start().await;
+    let again = send(&host, path, "left").await;
+    assert_eq!(again.status(), 200);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    host.stop().await;
+}

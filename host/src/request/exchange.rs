@@ -36,7 +36,7 @@ pub(crate) struct Exchange {
     log: bool,
     host_traffic: Arc<HostTraffic>,
     service: OnceLock<Arc<Service>>,
-    revision: OnceLock<Arc<Revision>>,
+    pub(super) revision: OnceLock<Arc<Revision>>,
     pub(crate) journey: Journey,
     /// Who sent it, if it comes from outside and that was verified.
     identity: OnceLock<Arc<Identity>>,

@@ -65,6 +65,11 @@ impl Identity {
         self.value.as_bytes()
     }
 
+    /// Who says that it is so, if that is in a token.
+    pub(crate) fn issuer(&self) -> Option<&Value> {
+        self.claims.get("iss")
+    }
+
     /// A claim of the token.
     pub(crate) fn claim(&self, name: &str) -> Option<&Value> {
         find(&self.claims, name)
@@ -87,7 +92,7 @@ impl Identity {
 /// Somebody is the same as another by how they are known, by whom, and by their name.
 impl Hash for Identity {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.scheme, self.claims.get("iss"), self.name()).hash(state);
+        (self.scheme, self.issuer(), self.name()).hash(state);
     }
 }
 

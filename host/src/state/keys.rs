@@ -67,6 +67,8 @@ pub(crate) enum Looked {
     Answered(Kept),
     /// It is refused.
     Refused(Verdict),
+    /// It is refused as well: there is no room for another key.
+    Full,
 }
 
 /// The keys can't be read or written.
@@ -108,7 +110,12 @@ impl Keys {
     pub(crate) async fn begin(&self, request: Request) -> Result<Looked, KeysError> {
         let (reply, looked) = oneshot::channel();
         self.send(Job::Begin(request, reply))?;
-        looked.await.map_err(|_| self.gone())?
+        let mut waiting = Waiting {
+            keys: self,
+            id: request.id,
+            looked,
+        };
+        (&mut waiting.looked).await.map_err(|_| self.gone())?
     }
 
     /// Writes down what became of a request that was begun.
@@ -142,6 +149,23 @@ impl Keys {
 
     fn gone(&self) -> KeysError {
         KeysError::new(&self.path, "nothing works on it any more")
+    }
+}
+
+/// Somebody who waits for what is found, and may go at any time: what is taken for them then is freed.
+struct Waiting<'a> {
+    keys: &'a Keys,
+    id: Id,
+    looked: oneshot::Receiver<Result<Looked, KeysError>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // What is told from here on is told to nobody, and freed by who tells it.
+        self.looked.close();
+        if let Ok(Ok(Looked::Begun)) = self.looked.try_recv() {
+            self.keys.end_soon(self.id, End::Free);
+        }
     }
 }
 
@@ -202,7 +226,11 @@ impl Desk<'_> {
             let ends = batch.iter().filter_map(Job::end_without_answer);
             self.late = ends.collect();
         }
-        tell(self.path, batch, done);
+        let abandoned = tell(self.path, batch, done);
+        if !abandoned.is_empty() {
+            // They are ends, of which none is abandoned.
+            self.do_all(abandoned);
+        }
     }
 }
 
@@ -217,25 +245,28 @@ impl Job {
     }
 }
 
-/// Tells those who asked.
-fn tell(path: &Path, batch: Vec<Job>, done: Result<Vec<Option<Looked>>, KeysError>) {
+/// Tells those who asked. What was begun for somebody who is gone is to be freed.
+fn tell(path: &Path, batch: Vec<Job>, done: Result<Vec<Option<Looked>>, KeysError>) -> Vec<Job> {
     let (looked, failed) = match done {
         Ok(looked) => (looked, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    let mut looked = looked.into_iter();
+    let (mut looked, mut abandoned) = (looked.into_iter(), Vec::new());
     for job in batch {
         let outcome = looked.next().flatten();
         // Whoever asked may be gone.
         match (job, &failed) {
             (Job::Begin(_, reply), Some(error)) => drop(reply.send(Err(error.clone()))),
-            (Job::Begin(_, reply), None) => {
+            (Job::Begin(request, reply), None) => {
                 let none = || KeysError::new(path, "was not looked up");
-                drop(reply.send(outcome.ok_or_else(none)));
+                if let Err(Ok(Looked::Begun)) = reply.send(outcome.ok_or_else(none)) {
+                    abandoned.push(Job::End(request.id, End::Free, None));
+                }
             }
             (Job::End(_, _, Some(reply)), Some(error)) => drop(reply.send(Err(error.clone()))),
             (Job::End(_, _, Some(reply)), None) => drop(reply.send(Ok(()))),
             (Job::End(_, _, None), _) => {}
         }
     }
+    abandoned
 }

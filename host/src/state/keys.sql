@@ -11,3 +11,4 @@ CREATE TABLE IF NOT EXISTS keys (
   bytes INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS keys_by_expiry ON keys (expires);
+CREATE INDEX IF NOT EXISTS kept_by_expiry ON keys (expires) WHERE status IS NOT NULL;

@@ -2,39 +2,37 @@
 //! kept before the client has it. The client may be gone by then.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::Request;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Full};
 use sha2::{Digest, Sha256};
 use skep_policy::idempotency::{Asked, Idempotency, Verdict, is_kept};
 use skep_policy::routes::RouteSpec;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
+use self::answer::{replayed, take, with_rest, write_headers};
 use super::answered;
 use crate::config::ServiceConfig;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
 use crate::registry::{Service, Snapshot};
-use crate::request::body::early::Early;
-use crate::request::body::{Outgoing, OutgoingBody};
 use crate::request::exchange::Exchange;
-use crate::request::headers::{FALLBACK, remove_hop_by_hop};
+use crate::request::headers::FALLBACK;
 use crate::request::run::Answered;
-use crate::request::run::sender::Sender;
-use crate::request::send;
 use crate::request::visit::Visit;
 use crate::state::State;
 use crate::state::keys::{self, End, Id, Kept, Looked};
 
+mod answer;
+#[cfg(test)]
+mod tests;
+
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-/// Who sends a request, as the gateway has verified it.
-const IDENTITY: HeaderName = HeaderName::from_static("x-skep-identity");
 /// Seconds after which the first request of a key may have been answered.
 const RETRY_AFTER: u32 = 1;
 
@@ -103,15 +101,14 @@ impl Once {
                 // One route may be for the hosts of many.
                 let host = request.uri().host().unwrap_or_default();
                 let scope = part(self.scope.clone(), host.to_ascii_lowercase().as_bytes());
-                let who = request.headers().get_all(IDENTITY).iter();
-                let scope = who.fold(scope, |scope, who| part(scope, who.as_bytes()));
+                let scope = sent_by(scope, exchange, request.headers());
                 part(part(scope, b"key"), key.as_bytes()).finalize().into()
             }
         };
         let fingerprint = part(part(Sha256::new(), method.as_bytes()), asked.as_bytes());
         let (parts, body) = request.into_parts();
         let body_max = usize::try_from(self.policy.body_max).unwrap_or(usize::MAX);
-        let (body, held) = collect(&core.state, exchange, body, body_max).await?;
+        let (body, held) = collect_in_time(&core.state, exchange, body, body_max).await?;
         let looked = core.state.keys.begin(keys::Request {
             id,
             fingerprint: part(fingerprint, &body).finalize().into(),
@@ -131,8 +128,12 @@ impl Once {
                 let request = Request::from_parts(parts, body.boxed_unsync());
                 Ok(Found::First(request, ticket))
             }
-            Looked::Answered(kept) => Ok(Found::Answered(replayed(kept)?)),
+            Looked::Answered(kept) => Ok(Found::Answered(replayed(kept, &core.state.keys.held)?)),
             Looked::Refused(verdict) => Err(refused(verdict)),
+            Looked::Full => {
+                let detail = "as many idempotency keys are known as may be";
+                Err(Fault::new(Cause::Overloaded, detail))
+            }
         }
     }
 }
@@ -157,6 +158,49 @@ fn unwritten(error: keys::KeysError) -> Fault {
 fn part(hash: Sha256, bytes: &[u8]) -> Sha256 {
     let length = (bytes.len() as u64).to_be_bytes();
     hash.chain_update(length).chain_update(bytes)
+}
+
+/// Adds who sends a request: whoever was verified, or else whatever it says of that.
+fn sent_by(scope: Sha256, exchange: &Exchange, headers: &HeaderMap) -> Sha256 {
+    let Some(who) = exchange.identity() else {
+        let says = headers.get_all(header::AUTHORIZATION).iter();
+        return says.fold(part(scope, b"unverified"), |scope, says| {
+            part(scope, says.as_bytes())
+        });
+    };
+    let scope = part(scope, who.scheme.as_str().as_bytes());
+    let issuer = who.issuer().map(ToString::to_string).unwrap_or_default();
+    part(part(scope, issuer.as_bytes()), who.name())
+}
+
+/// Permits to hold as many bytes in memory.
+fn permits_for(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn crowded() -> Fault {
+    let detail = "requests with idempotency keys hold as much memory as they may";
+    Fault::new(Cause::Overloaded, detail)
+}
+
+/// The same by the request's deadline: who sends slowly does not keep others from the memory.
+async fn collect_in_time(
+    state: &State,
+    exchange: &Exchange,
+    body: WasiBody,
+    most: usize,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Fault> {
+    let collected = collect(state, exchange, body, most);
+    let Some(service) = exchange.routed() else {
+        return collected.await;
+    };
+    match timeout_at(exchange.deadline(service), collected).await {
+        Ok(collected) => collected,
+        Err(_) => {
+            let detail = "[limits] timeout passed before the body had arrived";
+            Err(Fault::new(Cause::BodyTimeout, detail))
+        }
+    }
 }
 
 /// The whole body of a request, and the right to hold it in memory.
@@ -184,12 +228,9 @@ async fn collect(
         if bytes.len() + data.len() > most {
             return too_large();
         }
-        let permits = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let more = state.keys.held.clone().try_acquire_many_owned(permits);
-        let more = more.map_err(|_| {
-            let detail = "requests with idempotency keys hold as much memory as they may";
-            Fault::new(Cause::Overloaded, detail)
-        })?;
+        let held_by_all = state.keys.held.clone();
+        let more = held_by_all.try_acquire_many_owned(permits_for(data.len()));
+        let more = more.map_err(|_| crowded())?;
         match &mut held {
             Some(held) => held.merge(more),
             none => *none = Some(more),
@@ -199,47 +240,11 @@ async fn collect(
     Ok((bytes.freeze(), held))
 }
 
-/// What was answered before, once more.
-fn replayed(kept: Kept) -> Result<Answered, Fault> {
-    let mut response = Response::new(kept.body);
-    *response.status_mut() =
-        StatusCode::from_u16(kept.status).map_err(|error| Fault::new(Cause::HostFailed, error))?;
-    *response.headers_mut() = read_headers(&kept.headers);
-    let yes = HeaderValue::from_static("true");
-    response.headers_mut().insert(REPLAYED, yes);
-    Ok(answered(response))
-}
-
-/// Headers as HTTP/1.1 writes them; no value has the end of a line in it.
-fn write_headers(headers: &HeaderMap) -> Bytes {
-    let mut written = BytesMut::new();
-    for (name, value) in headers {
-        for part in [name.as_str().as_bytes(), b":", value.as_bytes(), b"\n"] {
-            written.extend_from_slice(part);
-        }
-    }
-    written.freeze()
-}
-
-fn read_headers(written: &[u8]) -> HeaderMap {
-    let lines = written.split(|byte| *byte == b'\n');
-    let pairs = lines.filter_map(|line| {
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
-        Some((name, HeaderValue::from_bytes(&line[colon + 1..]).ok()?))
-    });
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        headers.append(name, value);
-    }
-    headers
-}
-
 impl Ticket {
     /// Asks the service, and keeps what it answers. Goes on to the end although nobody may wait for it.
     ///
     /// # Errors
-    /// Why there is no answer; the key is free again, unless it is not known what the service has done.
+    /// Why there is no answer; the key is free again if the service has done nothing.
     pub(crate) async fn carry_out(
         self,
         snapshot: &Arc<Snapshot>,
@@ -248,10 +253,10 @@ impl Ticket {
         request: Request<WasiBody>,
     ) -> Result<Answered, Fault> {
         let (snapshot, service) = (snapshot.clone(), service.clone());
-        let exchange = exchange.clone();
+        let (exchange, tracker) = (exchange.clone(), self.core.carried_out.clone());
         let task = async move { self.run(&snapshot, &service, &exchange, request).await };
-        // Not tracked: the connection counts until the exchange is over, and the task holds it.
-        match tokio::spawn(task).await {
+        // A host that drains waits for it.
+        match tracker.spawn(task).await {
             Ok(answered) => answered,
             Err(error) => Err(Fault::new(Cause::HostFailed, error)),
         }
@@ -274,13 +279,21 @@ impl Ticket {
         exchange.tried_as(&turn);
         exchange.keep(&turn);
         let taken = match reached {
-            Ok(answered) => take(answered, &turn, idle, self.body_max).await,
+            Ok(answered) => {
+                // As long again as the service may take for the head.
+                let until = Instant::now() + service.config.limits.timeout;
+                take(answered, &turn, idle, self.body_max, until).await
+            }
             Err(fault) => Err(fault),
         };
         let (response, rest) = match taken {
             Ok(taken) => taken,
             Err(fault) => {
-                self.end(End::Free).await?;
+                let end = match may_have_acted(&turn, &fault) {
+                    true => End::Lost,
+                    false => End::Free,
+                };
+                self.end(end).await?;
                 return Err(fault);
             }
         };
@@ -326,70 +339,56 @@ impl Drop for Ticket {
     }
 }
 
-/// An answer with all of its body, or with the beginning of one that is too long to be kept, and the rest.
-type Taken = (Response<Bytes>, Option<OutgoingBody>);
-
-/// Takes in what a service answers.
-async fn take(
-    answered: Answered,
-    turn: &Arc<Exchange>,
-    idle: Duration,
-    most: usize,
-) -> Result<Taken, Fault> {
-    let Answered { response, sender } = answered;
-    let promised = send::check(&response)?;
-    let (mut parts, body) = response.into_parts();
-    remove_hop_by_hop(&mut parts.headers);
-    turn.head(parts.status);
-    let mut body = Outgoing::boxed(body, promised, turn.clone(), sender, idle, false);
-    let mut bytes = BytesMut::new();
-    while bytes.len() <= most {
-        match body.frame().await {
-            None => return Ok((Response::from_parts(parts, bytes.freeze()), None)),
-            Some(Ok(frame)) => {
-                // Trailers are not kept.
-                if let Ok(data) = frame.into_data() {
-                    bytes.extend_from_slice(&data);
-                }
-            }
-            Some(Err(cut)) => {
-                let unknown = || Fault::new(Cause::InvalidResponse, cut);
-                return Err(turn.fault().cloned().unwrap_or_else(unknown));
-            }
-        }
-    }
-    Ok((Response::from_parts(parts, bytes.freeze()), Some(body)))
+/// Whether the service may have done something about a request that ended so. What no revision has got is not begun.
+fn may_have_acted(turn: &Exchange, fault: &Fault) -> bool {
+    turn.revision.get().is_some() && !fault.unobserved && !is_refusal(fault.cause)
 }
 
-/// An answer that is too long to be kept goes on as it comes.
-fn with_rest(response: Response<Bytes>, rest: OutgoingBody) -> Answered {
-    let (parts, beginning) = response.into_parts();
-    let beginning = futures::stream::iter([Ok(http_body::Frame::data(beginning))]);
-    let rest = rest.map_err(|cut| WasiError::InternalError(Some(cut.to_string())));
-    let frames = futures::StreamExt::chain(beginning, http_body_util::BodyStream::new(rest));
-    let body: WasiBody = StreamBody::new(frames).boxed_unsync();
-    Answered {
-        response: Response::from_parts(parts, Early::of(body)),
-        sender: Sender::Host,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_read_back_as_they_were() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("set-cookie", &b"a=b; Path=/"[..]),
-            ("set-cookie", b"c=d"),
-            ("x-empty", b""),
-            ("x-odd", b"\xff: \t"),
-        ] {
-            headers.append(name, HeaderValue::from_bytes(value).unwrap());
-        }
-        assert_eq!(read_headers(&write_headers(&headers)), headers);
-        assert_eq!(read_headers(b""), HeaderMap::new());
+/// Whether a request that ends so has been with nobody who could have done something about it. An instance that can't be
+/// started is not said here: its fault says whether it was observed.
+fn is_refusal(cause: Cause) -> bool {
+    match cause {
+        Cause::MalformedRequest
+        | Cause::HeadTooLarge
+        | Cause::NoRoute
+        | Cause::NoFile
+        | Cause::WrongMethod
+        | Cause::Unauthenticated
+        | Cause::Forbidden
+        | Cause::ForeignOrigin
+        | Cause::UpgradeVersion
+        | Cause::NoRevision
+        | Cause::RateLimited
+        | Cause::IdempotencyKeyMissing
+        | Cause::IdempotencyKeyMalformed
+        | Cause::IdempotencyKeyReused
+        | Cause::IdempotencyInFlight
+        | Cause::IdempotencyInDoubt
+        | Cause::Overloaded
+        | Cause::QueueFull
+        | Cause::IdentityUnknown
+        | Cause::SocketsFull
+        | Cause::NotReady
+        | Cause::BreakerOpen
+        | Cause::Unhealthy
+        | Cause::UpstreamUnreachable
+        | Cause::PoolExhausted => true,
+        // What is shut down may have begun.
+        Cause::Draining
+        | Cause::BodyTooLarge
+        | Cause::BodyTimeout
+        | Cause::CallerGone
+        | Cause::GuestTrapped
+        | Cause::GuestOutOfMemory
+        | Cause::NoResponse
+        | Cause::InvalidResponse
+        | Cause::CalleeFailed
+        | Cause::UpstreamFailed
+        | Cause::BodyStalled
+        | Cause::InstantiationFailed
+        | Cause::CpuDeadline
+        | Cause::WallDeadline
+        | Cause::CallLoop
+        | Cause::HostFailed => false,
     }
 }

@@ -11,16 +11,17 @@ use super::{End, Id, Job, Kept, Looked, Request, now_unix_ms};
 const TABLES: &str = include_str!("../keys.sql");
 /// "SkKy": says whose database it is.
 const APPLICATION_ID: i32 = 0x536b_4b79;
-/// Most keys that are known at once.
-const KEYS_MAX: u64 = 1_000_000;
-/// Most bytes of what is kept for them.
-const BYTES_MAX: u64 = 1 << 30;
+/// Most keys that are known at once, and bytes of what is kept for them.
+const MOST: Size = Size {
+    keys: 1_000_000,
+    bytes: 1 << 30,
+};
 /// What a row takes beside its answer.
 const ROW_BYTES: u64 = 256;
 /// Rows that are forgotten at once.
 const FORGOTTEN_MAX: u64 = 1_000;
 
-/// Rows that are forgotten at once where there is no room.
+/// Answers that are let go of at once where there is no room.
 const SURPLUS_MAX: u64 = 16;
 
 /// An open database.
@@ -29,19 +30,15 @@ pub(super) struct Table {
     /// Of this host, among all that had the database.
     pub(super) life: u64,
     size: Size,
+    /// What it may hold.
+    pub(super) most: Size,
 }
 
 /// What the table holds.
 #[derive(Clone, Copy)]
-struct Size {
-    keys: u64,
-    bytes: u64,
-}
-
-impl Size {
-    fn is_too_much(self) -> bool {
-        self.keys > KEYS_MAX || self.bytes > BYTES_MAX
-    }
+pub(super) struct Size {
+    pub(super) keys: u64,
+    pub(super) bytes: u64,
 }
 
 impl Table {
@@ -73,6 +70,7 @@ impl Table {
             connection,
             life,
             size,
+            most: MOST,
         })
     }
 
@@ -86,6 +84,7 @@ impl Table {
             write,
             life: self.life,
             size: self.size,
+            most: self.most,
         };
         let looked = jobs.iter().map(|job| match job {
             Job::Begin(request, _) => rows.begin(request, now).map(Some),
@@ -93,6 +92,7 @@ impl Table {
         });
         let looked = looked.collect::<rusqlite::Result<Vec<_>>>()?;
         rows.forget(now)?;
+        rows.let_go()?;
         let size = rows.size;
         rows.write.commit()?;
         self.size = size;
@@ -105,6 +105,7 @@ struct Rows<'a> {
     write: Transaction<'a>,
     life: u64,
     size: Size,
+    most: Size,
 }
 
 impl Rows<'_> {
@@ -120,6 +121,13 @@ impl Rows<'_> {
             "DELETE FROM keys WHERE id = ? RETURNING bytes",
             [request.id],
         )?;
+        if self.size.keys >= self.most.keys {
+            self.forget(now)?;
+        }
+        // To forget a key that has not expired would be to carry its request out twice.
+        if self.size.keys >= self.most.keys {
+            return Ok(Looked::Full);
+        }
         let expiry = u64::try_from(request.expiry.as_millis()).unwrap_or(u64::MAX);
         let expires = now.saturating_add(expiry).min(i64::MAX as u64);
         let (id, fingerprint) = (request.id, request.fingerprint);
@@ -197,20 +205,37 @@ impl Rows<'_> {
         })
     }
 
-    /// Lets go of what has expired, and of what expires first if there is too much: never of what is under way.
+    /// Forgets what has expired: never what is under way.
     fn forget(&mut self, now: u64) -> rusqlite::Result<()> {
         let life = self.life;
         let expired = "DELETE FROM keys WHERE rowid IN (SELECT rowid FROM keys \
                        WHERE expires <= ? AND life IS NOT ? ORDER BY expires LIMIT ?) RETURNING bytes";
-        self.delete(expired, params![now, life, FORGOTTEN_MAX])?;
-        let mut before = None;
-        while self.size.is_too_much() && before != Some(self.size.keys) {
-            before = Some(self.size.keys);
-            let first = "DELETE FROM keys WHERE rowid IN (SELECT rowid FROM keys \
-                         WHERE life IS NOT ? ORDER BY expires LIMIT ?) RETURNING bytes";
-            self.delete(first, params![life, SURPLUS_MAX])?;
+        self.delete(expired, params![now, life, FORGOTTEN_MAX])
+    }
+
+    /// Lets go of the answers that expire first if there are too many bytes. Their keys are still known.
+    fn let_go(&mut self) -> rusqlite::Result<()> {
+        while self.size.bytes > self.most.bytes {
+            let sql =
+                "SELECT rowid, bytes FROM keys WHERE status IS NOT NULL ORDER BY expires LIMIT ?";
+            let mut select = self.write.prepare_cached(sql)?;
+            let first = select.query_map([SURPLUS_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let first = first.collect::<rusqlite::Result<Vec<(i64, u64)>>>()?;
+            if first.is_empty() {
+                break;
+            }
+            let sql = "UPDATE keys SET status = NULL, headers = NULL, body = NULL, bytes = ? WHERE rowid = ?";
+            let mut update = self.write.prepare_cached(sql)?;
+            for (row, bytes) in first {
+                if self.size.bytes <= self.most.bytes {
+                    break;
+                }
+                update.execute(params![ROW_BYTES, row])?;
+                let gone = bytes.saturating_sub(ROW_BYTES);
+                self.size.bytes = self.size.bytes.saturating_sub(gone);
+            }
             tracing::warn!(
-                "more keys than there is room for: those that expire first are forgotten"
+                "more answers than there is room for: those that expire first are not kept, and their keys in doubt"
             );
         }
         Ok(())

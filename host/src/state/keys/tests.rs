@@ -1,5 +1,8 @@
 //! A key is taken once, by one of many, and what is known of it survives the process.
 
+use futures::FutureExt;
+
+use super::table::Size;
 use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -99,4 +102,74 @@ async fn without_its_file_no_key_is_taken() {
     // Once the file is out of the way, it goes on.
     std::fs::remove_file(&file).unwrap();
     assert_eq!(keys.begin(request(1, 1)).await.unwrap(), Looked::Begun);
+}
+
+#[tokio::test]
+async fn a_key_that_nobody_waits_for_any_more_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::new(folder.path());
+    for id in 1..=20 {
+        // Gone before it is known what was found.
+        if keys.begin(request(id, 1)).now_or_never().is_some() {
+            continue;
+        }
+        // What arrives in time is looked at together with it.
+        let mut looked = keys.begin(request(id, 1)).await.unwrap();
+        if looked != Looked::Begun {
+            looked = keys.begin(request(id, 1)).await.unwrap();
+        }
+        assert_eq!(looked, Looked::Begun, "{id}");
+    }
+    for id in 101..=120 {
+        let mut begin = Box::pin(keys.begin(request(id, 1)));
+        if begin.as_mut().now_or_never().is_some() {
+            continue;
+        }
+        // Told after it, and then it is gone without having looked.
+        keys.end([0; 32], End::Free).await.unwrap();
+        drop(begin);
+        let looked = keys.begin(request(id, 1)).await.unwrap();
+        assert_eq!(looked, Looked::Begun, "{id}");
+    }
+}
+
+#[test]
+fn where_there_is_no_room_answers_go_and_no_key_is_forgotten_that_has_not_expired() {
+    let begin = |id, expiry| {
+        let request = Request {
+            expiry,
+            ..request(id, id)
+        };
+        Job::Begin(request, oneshot::channel().0)
+    };
+    let end = |id, end| Job::End([id; 32], end, None);
+    let begun = || Some(Looked::Begun);
+    let folder = tempfile::tempdir().unwrap();
+    let mut table = Table::open(&folder.path().join("idempotency.db"), None).unwrap();
+    // Three keys, and the answer of one.
+    table.most = Size {
+        keys: 3,
+        bytes: 3 * 256 + 20,
+    };
+    let all = [begin(1, DAY * 2), begin(2, DAY), begin(3, Duration::ZERO)];
+    assert_eq!(table.at_once(&all).unwrap(), [begun(), begun(), begun()]);
+    assert_eq!(
+        table.at_once(&[begin(4, DAY)]).unwrap(),
+        [Some(Looked::Full)]
+    );
+    let ends = [1, 2].map(|id| end(id, End::Answered(kept("answered"))));
+    table.at_once(&ends).unwrap();
+    let again = [begin(1, DAY), begin(2, DAY), begin(4, DAY)];
+    let found = [
+        Some(Looked::Answered(kept("answered"))),
+        Some(Looked::Refused(Verdict::InDoubt)),
+        Some(Looked::Full),
+    ];
+    assert_eq!(table.at_once(&again).unwrap(), found);
+    // What has expired makes room as soon as it is not under way any more.
+    let all = [end(3, End::Lost), begin(4, DAY), begin(5, DAY)];
+    let found = [None, begun(), Some(Looked::Full)];
+    assert_eq!(table.at_once(&all).unwrap(), found);
+    let all = [end(4, End::Free), begin(5, DAY)];
+    assert_eq!(table.at_once(&all).unwrap(), [None, begun()]);
 }
