@@ -142,7 +142,10 @@ async fn answer(
     }
     overload::check(route.service)?;
     let asked = match route.edge.and_then(|edge| edge.websocket()) {
-        Some(settings) => Asked::of(settings, &mut request, route.host())?,
+        Some(settings) => {
+            let here = (client.scheme.as_str(), route.host());
+            Asked::of(settings, &mut request, here)?
+        }
         None => None,
     };
     let body_idle = core.config.timeouts.body_idle;

@@ -41,7 +41,7 @@ pub mod code {
     pub const ABNORMAL: u16 = 1006;
     /// A text is not UTF-8.
     pub const NOT_TEXT: u16 = 1007;
-    /// The service does not want the message, or the client says too much of nothing.
+    /// The service does not want the message, the client says too much of nothing, or its proof of who it is holds no more.
     pub const REFUSED: u16 = 1008;
     /// A message is larger than allowed.
     pub const TOO_LARGE: u16 = 1009;
@@ -71,7 +71,7 @@ pub struct Settings {
 /// The sites whose pages may connect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origins {
-    /// The host that the request is for.
+    /// The host that the request is for, by the scheme that it came by.
     Same,
     /// All.
     Any,
@@ -104,13 +104,13 @@ impl Settings {
         within("queue", self.queue, 1, QUEUE_MAX, count)
     }
 
-    /// Whether a page of this origin may connect to `host`. Who names none is no browser.
+    /// Whether a page of this origin may connect to `host` by `scheme`. Who names none is no browser.
     #[must_use]
-    pub fn admits(&self, origin: Option<&str>, host: &str) -> bool {
+    pub fn admits(&self, origin: Option<&str>, scheme: &str, host: &str) -> bool {
         let Some(origin) = origin else { return true };
         match &self.origins {
             Origins::Any => true,
-            Origins::Same => origin::is_of(origin, host),
+            Origins::Same => origin::is_of(origin, scheme, host),
             Origins::These(those) => those.iter().any(|one| one.is(origin)),
         }
     }

@@ -43,7 +43,7 @@ impl Asked {
     pub(super) fn of(
         settings: &Settings,
         request: &mut Request<Incoming>,
-        host: &str,
+        (scheme, host): (&str, &str),
     ) -> Result<Option<Self>, Fault> {
         if !request.headers().contains_key(header::UPGRADE) {
             return Ok(None);
@@ -56,9 +56,11 @@ impl Asked {
             Fault::new(cause, refusal)
         })?;
         let Some(offer) = offer else { return Ok(None) };
-        if !settings.admits(offer.origin, host) {
+        if !settings.admits(offer.origin, scheme, host) {
             let origin = offer.origin.unwrap_or_default();
-            let detail = format!("origin {origin:?} is none of [route.websocket] origins");
+            let detail = format!(
+                "origin {origin:?} is none of [route.websocket] origins for {scheme}://{host}"
+            );
             return Err(Fault::new(Cause::ForeignOrigin, detail));
         }
         let Offer { key, protocols, .. } = offer;

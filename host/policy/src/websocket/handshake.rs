@@ -49,14 +49,16 @@ pub enum Refusal {
     /// 16 bytes in base64, once.
     #[error("sec-websocket-key is not one key of 16 bytes")]
     Key,
-    /// Names of protocols, each once.
-    #[error("sec-websocket-protocol is no list of different protocols")]
+    /// Names of protocols, not many and each once.
+    #[error("sec-websocket-protocol is no list of at most 32 different protocols")]
     Protocol,
     /// At most one.
     #[error("there is more than one origin")]
     Origin,
 }
 
+/// Most subprotocols that a client may offer: they are compared with each other before it is known who asks.
+pub(super) const PROTOCOLS_MAX: usize = 32;
 /// The one version.
 const VERSION: &str = "13";
 
@@ -87,7 +89,10 @@ impl<'a> Handshake<'a> {
         if !is_key(key) {
             return Err(Refusal::Key);
         }
-        let protocols: Vec<_> = tokens(&self.protocol).collect();
+        let protocols: Vec<_> = tokens(&self.protocol).take(PROTOCOLS_MAX + 1).collect();
+        if protocols.len() > PROTOCOLS_MAX {
+            return Err(Refusal::Protocol);
+        }
         let is_sound =
             |(at, one): (usize, &&str)| is_protocol(one) && !protocols[..at].contains(one);
         if !protocols.iter().enumerate().all(is_sound) {

@@ -33,12 +33,12 @@ impl Origin {
     }
 }
 
-/// Whether an origin is of this host, which may have a port.
-pub(super) fn is_of(origin: &str, host: &str) -> bool {
-    let Some((scheme, authority)) = split(origin) else {
+/// Whether an origin is of this host, which may have a port, by this scheme.
+pub(super) fn is_of(origin: &str, scheme: &str, host: &str) -> bool {
+    let Some((said, authority)) = split(origin) else {
         return false;
     };
-    authority == without_default_port(&scheme, host)
+    said == scheme && authority == without_default_port(scheme, host)
 }
 
 fn split(text: &str) -> Option<(String, String)> {

@@ -63,6 +63,13 @@ impl Pulse {
         self.asked = None;
     }
 
+    /// A part of something arrived at that time, or the client made room for a part of what is sent to it.
+    pub fn moved(&mut self, at: Duration) {
+        if at > self.asked.unwrap_or(self.heard) {
+            self.heard(at);
+        }
+    }
+
     /// The client sent a control frame; false if it sends too many.
     #[must_use]
     pub fn control(&mut self, now: Duration) -> bool {

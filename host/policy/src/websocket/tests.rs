@@ -78,6 +78,7 @@ fn what_is_wrong_with_a_handshake_is_said() {
         ),
         (with(|one| one.protocol = vec!["a, b c"]), Refusal::Protocol),
         (with(|one| one.protocol = vec!["a", "a"]), Refusal::Protocol),
+        (with(|one| one.protocol = names(33)), Refusal::Protocol),
         (
             with(|one| one.origin = vec!["http://a", "http://b"]),
             Refusal::Origin,
@@ -85,6 +86,14 @@ fn what_is_wrong_with_a_handshake_is_said() {
     ] {
         assert_eq!(handshake, Err(expected));
     }
+    let most = with(|one| one.protocol = names(32)).unwrap().unwrap();
+    assert_eq!(most.protocols.len(), 32);
+}
+
+/// So many different names of subprotocols.
+fn names(count: usize) -> Vec<&'static str> {
+    const MANY: &str = "abcdefghijklmnopqrstuvwxyzabcdefgh";
+    (0..count).map(|at| &MANY[..=at]).collect()
 }
 
 #[test]
@@ -97,7 +106,8 @@ fn pages_of_the_same_host_connect_and_others_only_if_they_may() {
     for (origins, origin, expected) in [
         (Origins::Same, None, true),
         (Origins::Same, Some("http://here"), true),
-        (Origins::Same, Some("https://HERE:443"), true),
+        (Origins::Same, Some("http://HERE:80"), true),
+        (Origins::Same, Some("https://here"), false),
         (Origins::Same, Some("https://here:80"), false),
         (Origins::Same, Some("http://here.example"), false),
         (Origins::Same, Some("http://there"), false),
@@ -118,16 +128,19 @@ fn pages_of_the_same_host_connect_and_others_only_if_they_may() {
             ..Settings::DEFAULT
         };
         assert_eq!(
-            settings.admits(origin, "here"),
+            settings.admits(origin, "http", "here"),
             expected,
             "{origins:?} {origin:?}"
         );
     }
     let ported = Settings::DEFAULT;
-    assert!(ported.admits(Some("http://here:8080"), "here:8080"));
-    assert!(ported.admits(Some("http://here"), "here:80"));
-    assert!(ported.admits(Some("http://[::1]:8080"), "[::1]:8080"));
-    assert!(!ported.admits(Some("http://here"), "here:8080"));
+    assert!(ported.admits(Some("http://here:8080"), "http", "here:8080"));
+    assert!(ported.admits(Some("http://here"), "http", "here:80"));
+    assert!(ported.admits(Some("http://[::1]:8080"), "http", "[::1]:8080"));
+    assert!(!ported.admits(Some("http://here"), "http", "here:8080"));
+    assert!(ported.admits(Some("https://here:443"), "https", "here"));
+    assert!(!ported.admits(Some("http://here"), "https", "here"));
+    assert!(!ported.admits(Some("http://here:8443"), "https", "here:8443"));
 }
 
 #[test]
@@ -271,6 +284,20 @@ fn who_is_silent_is_asked_and_who_does_not_answer_is_gone() {
     assert_eq!(pulse.beat(at(61)), Beat::Wait(at(90)));
     pulse.asked(at(90));
     assert_eq!(pulse.beat(at(120)), Beat::Gone);
+}
+
+#[test]
+fn who_is_slow_is_there_while_something_moves() {
+    let mut pulse = Pulse::new(&Settings::DEFAULT, at(0));
+    pulse.moved(at(20));
+    assert_eq!(pulse.beat(at(30)), Beat::Wait(at(50)));
+    pulse.asked(at(50));
+    // Before it was asked, that is.
+    pulse.moved(at(49));
+    assert_eq!(pulse.beat(at(80)), Beat::Gone);
+    pulse.moved(at(70));
+    assert_eq!(pulse.beat(at(80)), Beat::Wait(at(100)));
+    assert_eq!(pulse.beat(at(600)), Beat::Idle);
 }
 
 #[test]
