@@ -70,6 +70,9 @@ async fn message(request: Request, id: &str) -> Response {
         ("sec-websocket-key", named("sec-websocket-key")),
         ("content-type", named("content-type")),
         ("x-own", named("x-own")),
+        ("accept-encoding", named("accept-encoding")),
+        ("range", named("range")),
+        ("if-none-match", named("if-none-match")),
     ];
     let body = read(request).await;
     let text = String::from_utf8_lossy(&body).into_owned();
@@ -116,6 +119,7 @@ async fn message(request: Request, id: &str) -> Response {
             answer(200, TEXT, "waited".into())
         }
         ["big", _] => answer(200, TEXT, vec![b'x'; number(1) as usize]),
+        ["coded", coding] => coded(coding),
         ["nonsense"] => answer(200, TEXT, vec![0xff]),
         _ => answer(200, &content_type, body),
     }
@@ -134,6 +138,20 @@ fn answer(status: u16, content_type: &str, body: Vec<u8>) -> Response {
     let _ = response.set_status_code(status);
     fixtures::p3::wasip3::spawn_local(async move {
         writer.write_all(body).await;
+    });
+    response
+}
+
+/// An answer that is said to be in a content coding.
+fn coded(coding: &str) -> Response {
+    let headers = Fields::new();
+    headers.set("content-type", &[TEXT.into()]).unwrap();
+    headers.set("content-encoding", &[coding.into()]).unwrap();
+    let (mut writer, contents) = wit_stream::new();
+    let (_, trailers) = wit_future::new(|| Ok(None));
+    let (response, _sent) = Response::new(headers, Some(contents), trailers);
+    fixtures::p3::wasip3::spawn_local(async move {
+        writer.write_all(b"coded".to_vec()).await;
     });
     response
 }

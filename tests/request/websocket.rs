@@ -127,6 +127,9 @@ async fn what_the_handshake_says_of_the_client_is_said_with_every_message() {
     let headers = [
         ("cookie", "session=1"),
         ("x-own", "mine"),
+        ("accept-encoding", "gzip"),
+        ("range", "bytes=0-1"),
+        ("if-none-match", "*"),
         ("x-skep-websocket", "disconnect"),
         ("x-skep-connection", "made up"),
     ];
@@ -135,6 +138,10 @@ async fn what_the_handshake_says_of_the_client_is_said_with_every_message() {
         ("cookie", "session=1"),
         ("x-own", "mine"),
         ("x-forwarded-for", "127.0.0.1"),
+        // What is about the answer to the handshake is not about those to messages.
+        ("accept-encoding", ""),
+        ("range", ""),
+        ("if-none-match", ""),
     ] {
         assert_eq!(socket.says(&format!("header {name}")).await, value);
     }
@@ -188,6 +195,7 @@ async fn a_service_that_fails_loses_the_connection_and_no_other() {
         ("status 503", 1013),
         ("trap", 1011),
         ("nonsense", 1011),
+        ("coded gzip", 1011),
         ("big 70000", 1011),
     ] {
         let mut socket = Socket::open(&host, "/a/x").await;
@@ -196,6 +204,9 @@ async fn a_service_that_fails_loses_the_connection_and_no_other() {
         assert_eq!(socket.closed().await, code, "{text}");
         printed(&host, &format!("disconnect {id} {code}")).await;
     }
+    let coded = |line: &Line| line.message().contains("no message can be made");
+    host.log_line("a warning of the host", coded).await;
+    assert_eq!(beside.says("coded identity").await, "coded");
     assert_eq!(beside.says("still here").await, "still here");
     host.stop().await;
 }

@@ -1,5 +1,8 @@
 //! What WebSockets may use, and who gets one.
 
+use serde_json::json;
+
+use crate::support::issuer::{Key, key_set, now};
 use crate::support::setup::Setup;
 use crate::support::wait::until;
 use crate::support::websocket::{CLOSE, PING, Raw, Socket, TEXT, frame};
@@ -98,6 +101,99 @@ async fn who_does_not_answer_pings_is_gone_and_who_does_stays() {
 }
 
 #[tokio::test]
+async fn who_is_slow_in_sending_one_message_is_not_gone() {
+    let host = probed("ping = \"1s\"").start().await;
+    let mut slow = Raw::open(&host, "/a").await;
+    let mut beside = Socket::open(&host, "/a").await;
+    // Longer than who says nothing has.
+    for part in frame(TEXT, b"hello").chunks(2) {
+        slow.send(part).await;
+        assert_eq!(beside.says("wait 700").await, "waited");
+    }
+    let (first, payload) = loop {
+        let frame = slow.frame().await.expect("the client is there");
+        if frame.0 != PING {
+            break frame;
+        }
+    };
+    assert_eq!((first, payload), (TEXT, b"hello".to_vec()));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn who_only_reads_and_slowly_is_there() {
+    let host = probed("ping = \"5s\"\nqueue = 4").start().await;
+    let mut slow = Raw::open(&host, "/a").await;
+    slow.send(frame(TEXT, b"id")).await;
+    let id = String::from_utf8(slow.frame().await.unwrap().1).unwrap();
+    let mut beside = Socket::open(&host, "/a").await;
+    let push = format!("push {id} {}", "x".repeat(60_000));
+    // There is more to read at any time, and longer than who says nothing has.
+    for _ in 0..5 {
+        let mut left = 0;
+        while beside.says(&push).await == "202" {
+            left += 1;
+        }
+        assert_eq!(beside.says("wait 2500").await, "waited");
+        while left > 0 {
+            let (first, _) = slow.frame().await.expect("the client is there");
+            left -= u32::from(first != PING);
+        }
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_ends_when_the_token_does_that_it_was_made_with() {
+    let key = Key::ed25519("o");
+    let auth = "[route.edge.auth.jwt]\njwks = 'keys.json'\nissuer = 'https://issuer.example/'\n\
+                audience = ['shop']\nleeway = '0s'\n";
+    let route = format!("[[route]]\npath = \"/a\"\nwebsocket = true\n{auth}");
+    let setup = Host::with("a", probe("websocket")).manifest("a", &route);
+    setup.put("keys.json", key_set(&[&key]));
+    let host = setup.start().await;
+    let connect = async |lasts: u64| {
+        let token = key.token(&json!({"exp": now() + lasts}));
+        let bearer = format!("Bearer {token}");
+        let asked = Socket::with(&host, "/a", &[("authorization", &bearer)]).await;
+        asked.unwrap()
+    };
+    let (mut short, mut long) = (connect(4).await, connect(600).await);
+    assert_eq!(short.says("hello").await, "hello");
+    assert_eq!(short.closed().await, 1008);
+    host.log_line("an end", |line| line.message().ends_with(" 1008"))
+        .await;
+    assert_eq!(long.says("hello").await, "hello");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_learns_of_an_end_whatever_it_limits() {
+    let manifest = "[rate_limit]\nrequests_per_second = 0.001\nburst = 5\n\
+                    [limits]\nconcurrency = 1\nqueue = 1\n\
+                    [[route]]\npath = \"/a\"\nwebsocket = true\n";
+    let host = Host::with("a", probe("websocket")).manifest("a", manifest);
+    let host = host.start().await;
+    let (mut one, mut other) = (
+        Socket::open(&host, "/a").await,
+        Socket::open(&host, "/a").await,
+    );
+    let id = one.id().await;
+    // What is worked on and what waits are all that the service takes, and the last that its rate limit does.
+    other.send("wait 3000").await;
+    let waits = |line: &crate::support::log::Line| line.message().ends_with(" wait 3000");
+    host.log_line("a message", waits).await;
+    let waiting = host.begin("/a").await;
+    host.queues("a", 1).await;
+    one.close(1000).await;
+    let told = format!("disconnect {id} 1000");
+    host.log_line("an end", |line| line.message() == told).await;
+    assert_eq!(other.text().await, "waited");
+    assert_eq!(waiting.finish().await.status(), 200);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn pages_of_other_sites_connect_only_where_they_may() {
     const SHOP: &str = "https://shop.example";
     const OTHER: &str = "https://other.example";
@@ -108,12 +204,20 @@ async fn pages_of_other_sites_connect_only_where_they_may() {
             "origins = [\"*\"]",
             [(SHOP, true), (OTHER, true), ("null", true)],
         ),
-        ("", [("", true), (SHOP, false), ("null", false)]),
+        (
+            "",
+            [("", true), (SHOP, false), ("by another scheme", false)],
+        ),
     ] {
         let host = probed(settings).start().await;
         let own = format!("http://{}", host.gateway);
+        let by_another = format!("https://{}", host.gateway);
         for (origin, expected) in origins {
-            let origin = if origin.is_empty() { &own } else { origin };
+            let origin = match origin {
+                "" => own.as_str(),
+                "by another scheme" => by_another.as_str(),
+                other => other,
+            };
             let asked = Socket::with(&host, "/a", &[("origin", origin)]).await;
             let status = asked.map_or_else(|refused| refused.status().as_u16(), |_| 101);
             let expected = if expected { 101 } else { 403 };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub(crate) struct Identity {
     /// What services are told beside that.
     told: Vec<(HeaderName, HeaderValue)>,
     claims: Claims,
+    /// When the proof stops to hold, since 1970; None if it says nothing of that.
+    pub(crate) until: Option<Duration>,
 }
 
 impl Identity {
@@ -48,6 +51,7 @@ impl Identity {
             value: HeaderValue::from_bytes(name.as_bytes()).ok()?,
             told: Vec::new(),
             claims: Claims::new(),
+            until: None,
         })
     }
 
@@ -56,6 +60,14 @@ impl Identity {
         Self {
             told,
             claims,
+            ..self
+        }
+    }
+
+    /// The same by what holds until then, since 1970.
+    pub(crate) fn until(self, until: Duration) -> Self {
+        Self {
+            until: Some(until),
             ..self
         }
     }

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -9,6 +10,7 @@ use http::{Method, Request, Response, Uri, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use skep_policy::name::ServiceName;
 use skep_policy::websocket::{ConnectionId, Event, Settings, code, ends_over, is_text};
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::fault::{Cause, Fault};
@@ -21,7 +23,7 @@ use crate::request::journey::{Journey, TraceParent};
 use crate::request::run::Answered;
 use crate::request::send::Manner;
 use crate::request::visit::Visit;
-use crate::request::{choose, conclude, dispatch, overload};
+use crate::request::{choose, conclude, dispatch, overload, random};
 
 /// What happens to a connection. Never from outside.
 pub(crate) const EVENT: HeaderName = HeaderName::from_static("x-skep-websocket");
@@ -30,15 +32,29 @@ pub(crate) const CONNECTION: HeaderName = HeaderName::from_static("x-skep-connec
 /// How it ended, or is to end.
 pub(crate) const CLOSE_CODE: HeaderName = HeaderName::from_static("x-skep-close-code");
 
-/// Headers of a handshake that say nothing to a service that does not speak WebSocket itself, or something of a body.
-const OF_HANDSHAKE: [HeaderName; 6] = [
+/// Headers of a handshake that say nothing to a service that does not speak WebSocket itself, something of a body, or which
+/// answer is wanted: an answer to a message is none of these, but the whole and as it is.
+const OF_HANDSHAKE: [HeaderName; 14] = [
     header::SEC_WEBSOCKET_KEY,
     header::SEC_WEBSOCKET_VERSION,
     header::SEC_WEBSOCKET_EXTENSIONS,
     header::SEC_WEBSOCKET_ACCEPT,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::ACCEPT_ENCODING,
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
 ];
+
+/// Further tries to tell a service that has too much to do that a connection has ended.
+const RETRIES: u32 = 8;
+/// How long the first of them waits, about; each next one waits twice as long, and no longer than so many times.
+const RETRY_AFTER: (Duration, u32) = (Duration::from_millis(100), 8);
 
 /// Says in a request's headers what happens to a connection.
 pub(super) fn say(event: Event, headers: &mut HeaderMap, id: ConnectionId) {
@@ -78,6 +94,11 @@ impl Head {
             None => headers.remove(header::SEC_WEBSOCKET_PROTOCOL),
         };
         self
+    }
+
+    /// When the proof of who connected stops to hold, since 1970; None if it does not.
+    pub(super) fn until(&self) -> Option<Duration> {
+        self.journey.identity.as_ref()?.until
     }
 
     /// Of a message's request: who sent it, and what leads it to a revision.
@@ -199,13 +220,42 @@ impl Told {
         })?;
         let service = choose::first(core, snapshot, service, exchange)?;
         exchange.routed_to(service);
-        if may_be_refused {
-            overload::check(service)?;
+        let visit = Visit::new(core, snapshot, service, exchange, None);
+        if !may_be_refused {
+            return self.insist(visit, request).await;
         }
+        overload::check(service)?;
         let body_idle = core.config.timeouts.body_idle;
         let request = dispatch::bounded(request, service, exchange, body_idle)?;
-        let visit = Visit::new(core, snapshot, service, exchange, None);
         visit.reach(request).await
+    }
+
+    /// Has a guest answer without asking the service's rules, which are about what clients want, and again while too many
+    /// requests wait and there is time.
+    async fn insist(
+        &self,
+        visit: Visit<'_>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answered, Fault> {
+        let body_idle = self.core.config.timeouts.body_idle;
+        let (service, exchange) = (visit.service, visit.exchange);
+        let mut retries = 0;
+        loop {
+            let request = dispatch::bounded(request.clone(), service, exchange, body_idle)?;
+            let fault = match visit.attempt(request).await {
+                Err(fault) if fault.cause == Cause::QueueFull => fault,
+                answered => return answered,
+            };
+            // Not all at the same moment: connections often end together.
+            let (first, most) = RETRY_AFTER;
+            let wait = (first * 2_u32.pow(retries).min(most)).mul_f64(0.5 + random());
+            let next = Instant::now() + wait;
+            if retries == RETRIES || next >= visit.deadline() {
+                return Err(fault);
+            }
+            retries += 1;
+            sleep_until(next).await;
+        }
     }
 
     /// The message that an answer is.
@@ -225,6 +275,10 @@ impl Told {
         if body.is_empty() {
             return Reply::Nothing;
         }
+        if is_encoded(&head.headers) {
+            self.warn("its answer has a content-encoding, and messages have none");
+            return Reply::Ends(code::FAILED);
+        }
         match message(content_type, body) {
             Ok(message) => Reply::Message(message),
             Err(NotText) => {
@@ -238,6 +292,13 @@ impl Told {
         let service = self.head.service.as_ref();
         tracing::warn!(target: "skep::websocket", service, connection = %self.id, why, "no message can be made of what the service says");
     }
+}
+
+/// Whether a body is not what it is about, but a coding of that.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 /// What is said to be text and is not UTF-8.

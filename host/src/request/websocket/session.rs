@@ -12,18 +12,21 @@ use futures::future::{BoxFuture, OptionFuture};
 use futures::{FutureExt, Sink, Stream};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use skep_policy::websocket::{Beat, Pulse, Settings, code};
+use skep_policy::websocket::{Pulse, Settings, code};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use self::end::{code_of, say_goodbye};
+use self::progress::Progress;
 use super::connections::{Outgoing, Seat};
 use super::event::{Head, Reply, Told};
 use crate::host::Core;
 
 mod end;
+mod progress;
+mod watch;
 
 /// Messages that a client may be ahead of the service.
 const INBOX_MAX: usize = 16;
@@ -32,7 +35,7 @@ const READ_BYTES: usize = 4 << 10;
 /// What waits to be written beside a message: answers to pings.
 const CONTROL_BYTES_MAX: usize = 16 << 10;
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<Progress<TokioIo<Upgraded>>>;
 
 /// A connection that its service has accepted. It must be run, so that the service learns of its end.
 pub(crate) struct Session {
@@ -75,7 +78,7 @@ impl Session {
         let told = Arc::new(Told::new(&core, head, seat.id, &settings));
         let code = match upgrade.await {
             Ok(upgraded) => {
-                let socket = TokioIo::new(upgraded);
+                let socket = Progress::of(TokioIo::new(upgraded));
                 let config = Some(config(&settings));
                 let socket = WebSocketStream::from_raw_socket(socket, Role::Server, config).await;
                 let talk = Talk::new(socket, told.clone(), &settings, &seat, outgoing);
@@ -145,6 +148,8 @@ struct Talk<'a> {
     reply: Option<(Message, usize)>,
     /// Whether something may not be written yet.
     is_writing: bool,
+    /// Whether the client is to be asked whether it is there once that is written.
+    owes_ping: bool,
 }
 
 impl<'a> Talk<'a> {
@@ -169,6 +174,7 @@ impl<'a> Talk<'a> {
             is_busy: false,
             reply: None,
             is_writing: false,
+            owes_ping: false,
         }
     }
 
@@ -236,6 +242,8 @@ impl<'a> Talk<'a> {
         let reads = is_open && self.has_room();
         let writes = self.is_writing;
         let takes_push = !writes && !matches!(self.phase, Phase::Closed(_));
+        // Who does not read what is left for it is not waited for, either.
+        let is_timed = is_open || writes && matches!(self.phase, Phase::Closing(_));
         let wake = self.wake();
         let Self {
             socket,
@@ -252,13 +260,13 @@ impl<'a> Talk<'a> {
             message = outgoing.recv(), if takes_push => Step::Pushed(message),
             code = seat.line.closed(), if is_open => Step::Ordered(code),
             () = told.core.draining.cancelled(), if is_open => Step::Draining,
-            () = sleep_until(wake), if is_open => Step::Time,
+            () = sleep_until(wake), if is_timed => Step::Time,
         }
     }
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Written(Ok(())) => self.is_writing = false,
+            Step::Written(Ok(())) => self.written(),
             Step::Written(Err(error)) => self.broken(&error),
             Step::Read(Some(Ok(message))) => self.hear(message),
             Step::Read(Some(Err(error))) => self.broken(&error),
@@ -272,7 +280,7 @@ impl<'a> Talk<'a> {
             }
             // The seat holds the sender.
             Step::Pushed(None) => self.lost(code::ABNORMAL),
-            Step::Ordered(code) => self.phase = Phase::Closing(code),
+            Step::Ordered(code) => self.closing(code),
             Step::Draining => self.close(code::GOING_AWAY),
             Step::Time => self.look(),
         }
@@ -285,40 +293,6 @@ impl<'a> Talk<'a> {
 
     fn now(&self) -> Duration {
         self.began.elapsed()
-    }
-
-    /// When to look at the pulse.
-    fn wake(&self) -> Instant {
-        match self.pulse.beat(self.now()) {
-            Beat::Wait(until) => self.began + until,
-            Beat::Ping | Beat::Idle | Beat::Gone => Instant::now(),
-        }
-    }
-
-    fn look(&mut self) {
-        let now = self.now();
-        if self.is_busy || self.reply.is_some() {
-            self.pulse.message(now);
-        }
-        if !self.has_room() {
-            self.pulse.heard(now);
-        }
-        let snapshot = self.told.core.registry.snapshot();
-        if !snapshot.services.contains_key(&self.told.head.service) {
-            return self.close(code::GOING_AWAY);
-        }
-        match self.pulse.beat(now) {
-            Beat::Wait(_) => {}
-            Beat::Idle => self.close(code::GOING_AWAY),
-            Beat::Gone => self.lost(code::ABNORMAL),
-            Beat::Ping => {
-                self.pulse.asked(now);
-                // What waits to be written asks as well.
-                if !self.is_writing {
-                    self.put(Message::Ping(bytes::Bytes::new()));
-                }
-            }
-        }
     }
 
     fn hear(&mut self, message: Message) {
@@ -361,6 +335,12 @@ impl<'a> Talk<'a> {
     /// Closes in order.
     fn close(&mut self, code: u16) {
         self.seat.line.close(code);
+        self.closing(code);
+    }
+
+    fn closing(&mut self, code: u16) {
+        // It is not listened to from here on.
+        self.pulse.heard(self.now());
         self.phase = Phase::Closing(code);
     }
 

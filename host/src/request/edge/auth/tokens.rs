@@ -114,7 +114,7 @@ impl Tokens {
         let untold = || Refused::Untold(self.settings.rules.identity.clone());
         let identity = Identity::new(Scheme::Jwt, &identity).ok_or_else(untold)?;
         Ok(Known {
-            identity: Arc::new(identity.with_claims(claims, told)),
+            identity: Arc::new(identity.with_claims(claims, told).until(until)),
             version: keys.version,
             until,
             bytes: token.len() as u64 * BYTES_PER_BYTE + BYTES_BESIDE,
