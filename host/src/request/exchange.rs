@@ -24,6 +24,7 @@ use crate::telemetry::traffic::HostTraffic;
 pub(crate) use self::log::late;
 
 pub(crate) mod access;
+mod learnt;
 mod log;
 
 /// What is known of a request from its arrival to its last byte. Logged once, when the last holder lets go.
@@ -248,59 +249,6 @@ impl Exchange {
         let (id, service) = (self.id.as_str(), service.name.as_ref());
         let (cause, detail) = (fault.cause.as_str(), fault.detail.as_str());
         tracing::warn!(target: "skep::request", id, service, cause, detail, by, "answered by fallback");
-    }
-
-    pub(crate) fn says_quota(&self, quota: Quota) {
-        // One limit a request.
-        drop(self.quota.set(quota));
-    }
-
-    pub(crate) fn quota(&self) -> Option<&Quota> {
-        let of_turn = || self.kept.get()?.quota();
-        self.quota.get().or_else(of_turn)
-    }
-
-    pub(crate) fn says_cookie(&self, cookie: HeaderValue) {
-        // One service is asked from outside.
-        drop(self.cookie.set(cookie));
-    }
-
-    pub(crate) fn cookie(&self) -> Option<&HeaderValue> {
-        self.cookie.get()
-    }
-
-    /// It was verified who sent it.
-    pub(crate) fn is_of(&self, identity: Arc<Identity>) {
-        // It is verified once, before anybody asks.
-        drop(self.identity.set(identity));
-    }
-
-    /// Who sent the request from outside, if that was verified.
-    pub(crate) fn identity(&self) -> Option<&Arc<Identity>> {
-        self.identity.get().or(self.journey.identity.as_ref())
-    }
-
-    /// The journey as it goes on from here.
-    pub(crate) fn onward(&self) -> Journey {
-        Journey {
-            identity: self.identity().cloned(),
-            ..self.journey.clone()
-        }
-    }
-
-    pub(crate) fn passes(&self, passage: Passage) {
-        // A request comes by one route.
-        drop(self.passage.set(Box::new(passage)));
-    }
-
-    pub(crate) fn passage(&self) -> Option<&Passage> {
-        self.passage.get().map(Box::as_ref)
-    }
-
-    /// The access log is to say that the request was there.
-    pub(crate) fn comes_of(&self, visitor: Visitor) {
-        // A request comes once.
-        drop(self.visitor.set(Box::new(visitor)));
     }
 
     /// How the service failed, if another answered in its place.
