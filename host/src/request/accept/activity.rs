@@ -1,13 +1,13 @@
 //! What goes on on a connection: whether it has a request, since when it has none, and what clients take back.
 
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use skep_policy::resets;
+use skep_policy::resets::Resets;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -16,9 +16,7 @@ use tokio::time::{Instant, sleep_until};
 pub(super) struct Activity {
     opened: Instant,
     requests: AtomicUsize,
-    /// Requests so far, and how many of them were taken back at once.
-    begun: AtomicU64,
-    premature: AtomicU64,
+    resets: Mutex<Resets>,
     abused: Notify,
     /// When the last answer was over, in milliseconds after the connection was opened; 0 until there was one.
     answered: AtomicU64,
@@ -33,17 +31,20 @@ impl Activity {
         Arc::new(Self {
             opened: Instant::now(),
             requests: AtomicUsize::new(0),
-            begun: AtomicU64::new(0),
-            premature: AtomicU64::new(0),
+            resets: Mutex::default(),
             abused: Notify::new(),
             answered: AtomicU64::new(0),
         })
     }
 
     pub(super) fn enter(self: &Arc<Self>) -> Busy {
-        self.begun.fetch_add(1, Relaxed);
+        self.resets().begin(self.opened.elapsed());
         self.requests.fetch_add(1, Relaxed);
         Busy(self.clone())
+    }
+
+    fn resets(&self) -> MutexGuard<'_, Resets> {
+        self.resets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends when the client has taken back too many of its requests.
@@ -80,11 +81,8 @@ impl Activity {
 impl Busy {
     /// The client has taken the request back, so long after it came.
     pub(crate) fn taken_back(&self, after: Duration) {
-        if after > resets::PREMATURE {
-            return;
-        }
-        let premature = self.0.premature.fetch_add(1, Relaxed) + 1;
-        if resets::is_abuse(self.0.begun.load(Relaxed), premature) {
+        let now = self.0.opened.elapsed();
+        if self.0.resets().taken_back(after, now) {
             self.0.abused.notify_one();
         }
     }
@@ -103,6 +101,7 @@ impl Drop for Busy {
 mod tests {
     use super::*;
     use futures::FutureExt;
+    use skep_policy::resets;
 
     const FIRST: Duration = Duration::from_secs(10);
     const BETWEEN: Duration = Duration::from_secs(60);
