@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Relaxed, Release},
 };
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -23,6 +23,8 @@ use crate::config;
 
 /// Lines that may wait for the disk.
 const LINES_MAX: usize = 8192;
+/// Bytes of lines that may wait for the disk.
+const BYTES_MAX: usize = 16 << 20;
 /// Bytes of lines that are written at once.
 const WRITE_BYTES: usize = 64 << 10;
 /// It says who visits what: nobody's but the host's and its group's.
@@ -50,6 +52,8 @@ enum Message {
 #[derive(Debug, Default)]
 struct Shared {
     dropped: AtomicU64,
+    /// Bytes of the lines that are not written yet.
+    waiting: AtomicUsize,
     reopen: AtomicBool,
 }
 
@@ -80,8 +84,11 @@ impl AccessLog {
 
     /// Writes a line for a request that is over.
     pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let message = Message::Line(line(entry, self.format));
-        if self.messages.try_send(message).is_err() {
+        let line = line(entry, self.format);
+        let (bytes, waiting) = (line.len(), &self.shared.waiting);
+        let has_room = waiting.fetch_add(bytes, Relaxed) + bytes <= BYTES_MAX;
+        if !has_room || self.messages.try_send(Message::Line(line)).is_err() {
+            waiting.fetch_sub(bytes, Relaxed);
             self.shared.dropped.fetch_add(1, Relaxed);
         }
     }
@@ -143,6 +150,7 @@ impl Writer {
                 self.reopen();
             }
             self.write(&lines);
+            self.shared.waiting.fetch_sub(lines.len(), Relaxed);
             lines.clear();
             if let Some(done) = ended {
                 // Who asked may not have waited.
@@ -202,5 +210,70 @@ impl Writer {
             }
         }
         (written, Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_policy::access_log::FIELD_BYTES_MAX;
+    use std::net::Ipv4Addr;
+
+    fn entry(agent: &[u8]) -> Entry<'_> {
+        Entry {
+            client: Ipv4Addr::LOCALHOST.into(),
+            user: None,
+            time: Duration::ZERO,
+            method: "GET",
+            target: "/",
+            version: "1.1",
+            host: None,
+            status: 200,
+            bytes: 0,
+            referer: None,
+            user_agent: Some(agent),
+            duration: Duration::ZERO,
+            service: None,
+            fault: None,
+            request_id: "",
+        }
+    }
+
+    #[test]
+    fn long_lines_that_wait_are_bounded_in_bytes_and_what_is_dropped_is_counted() {
+        let (messages, queue) = sync_channel(LINES_MAX);
+        let shared = Arc::new(Shared::default());
+        let log = AccessLog {
+            format: Format::Combined,
+            messages,
+            shared: shared.clone(),
+        };
+        let agent = [0; FIELD_BYTES_MAX];
+        let bytes = line(&entry(&agent), Format::Combined).len();
+        let room = BYTES_MAX / bytes;
+        assert!(room < LINES_MAX);
+        for _ in 0..room + 3 {
+            log.write(&entry(&agent));
+        }
+        assert_eq!((log.dropped(), queue.try_iter().count()), (3, room));
+        assert_eq!(shared.waiting.load(Relaxed), room * bytes);
+        // A line that is short enough for what is left has room.
+        log.write(&entry(b""));
+        assert_eq!((log.dropped(), queue.try_iter().count()), (3, 1));
+    }
+
+    #[tokio::test]
+    async fn what_was_written_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AccessLog::open(&config::AccessLog {
+            file: folder.path().join("access.log"),
+            format: Format::Combined,
+        })
+        .unwrap();
+        for _ in 0..3 {
+            log.write(&entry(b"agent"));
+        }
+        log.close().await;
+        assert_eq!((log.dropped(), log.shared.waiting.load(Relaxed)), (0, 0));
     }
 }
