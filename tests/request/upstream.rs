@@ -108,7 +108,8 @@ async fn bodies_stream_both_ways_and_trailers_pass() {
         upload.frame(Frame::trailers(trailers)).await;
         drop(upload);
         let answer = reply.finish().await;
-        assert_eq!(answer.trailers.unwrap()["x-sum"], "6");
+        assert_eq!(answer.trailers.as_ref().unwrap()["x-sum"], "6");
+        assert_eq!(host.logged(&answer).await.field("cause"), "");
     }
     host.stop().await;
 }

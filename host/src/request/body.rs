@@ -268,6 +268,8 @@ impl Outgoing {
                 Cause::InvalidResponse,
                 format!("the body is longer than its content-length of {promised}"),
             )),
+            // A connection leaves a body once it has its trailers.
+            _ if frame.is_trailers() => self.end().map(|()| frame),
             _ => Ok(frame),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt, stream};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use wasmtime_wasi_http::WasiBody;
@@ -28,7 +28,6 @@ fn body(parts: &[&'static str], ends: bool) -> WasiBody {
     if ends {
         StreamBody::new(frames).boxed_unsync()
     } else {
-        use futures::StreamExt;
         StreamBody::new(frames.chain(stream::pending())).boxed_unsync()
     }
 }
@@ -252,6 +251,41 @@ async fn an_answer_that_nobody_asks_for_is_given_up_unless_it_is_the_guest_that_
             assert_eq!(exchange.fault().unwrap().cause, Cause::CallerGone);
             assert!(sent.frame().await.unwrap().is_err());
         }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_connection_drops_after_its_trailers_is_whole_if_its_promise_is_kept() {
+    for (promised, stopped, cause) in [
+        (None, None, None),
+        (Some(2), None, None),
+        (Some(3), None, Some(Cause::InvalidResponse)),
+        (None, Some(Cause::CpuDeadline), Some(Cause::CpuDeadline)),
+    ] {
+        let exchange = Exchange::of_nobody();
+        let (_seat, claimant) = alone();
+        if let Some(cause) = stopped {
+            claimant.instance.ends(cause.into());
+        }
+        let frames = [
+            Ok(Frame::data(Bytes::from_static(b"ab"))),
+            Ok(Frame::trailers(http::HeaderMap::new())),
+        ];
+        let frames = stream::iter(frames).chain(stream::pending());
+        let mut sent = Outgoing::boxed(
+            Early::of(StreamBody::new(frames).boxed_unsync()),
+            promised,
+            exchange.clone(),
+            Sender::Guest(claimant),
+            IDLE,
+            false,
+        );
+        assert!(sent.frame().await.unwrap().unwrap().is_data());
+        let last = sent.frame().await.unwrap();
+        assert_eq!(last.is_ok_and(|frame| frame.is_trailers()), cause.is_none());
+        drop(sent);
+        let found = exchange.fault().map(|fault| fault.cause);
+        assert_eq!(found, cause, "{promised:?}");
     }
 }
 
