@@ -123,7 +123,7 @@ async fn answer(
     if request.version() == Version::HTTP_2 {
         http2::check(&request, core.config.headers_max)?;
     }
-    let mut route = dispatch::route(snapshot, &request)?;
+    let mut route = dispatch::route(snapshot, &mut request)?;
     let chosen = choose::first(core, snapshot, route.service, exchange)?;
     if !Arc::ptr_eq(chosen, route.service) {
         // Who answers says who may ask, if it has the route.

@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use crate::support::client::{Connection, empty};
 use crate::support::setup::Setup;
+use crate::support::tls::sha256;
 use crate::support::wait::within;
 use crate::support::{Answer, Host};
 
@@ -217,15 +218,19 @@ async fn a_part_of_a_file_is_sent_of_the_version_that_the_client_has() {
     host.stop().await;
 }
 
-/// Paths that lead out of the folder, to nothing, or to what is hidden.
-const HIDDEN: [&str; 26] = [
+/// Paths that clients resolve before they ask.
+const DOTS: &[&str] = &[
     "/../secret",
     "/%2e%2e/secret",
     "/.%2e/secret",
     "/%2e%2e%2fsecret",
     "/a/../../secret",
-    "/%252e%252e/secret",
     "/..%5csecret",
+    "/a/./b",
+];
+/// Paths of what is elsewhere, hidden or no file.
+const OTHERS: &[&str] = &[
+    "/%252e%252e/secret",
     "/%c0%ae%c0%ae/secret",
     "/%ff",
     "/a%00",
@@ -236,7 +241,6 @@ const HIDDEN: [&str; 26] = [
     "/.env",
     "/%2eenv",
     "/.git/config",
-    "/a/./b",
     "/out",
     "/passwd",
     "/up/secret",
@@ -275,10 +279,12 @@ async fn no_path_leads_out_of_the_folder_or_to_what_is_hidden() {
     )
     .unwrap();
     let host = setup.start().await;
-    for path in HIDDEN {
+    let dots = DOTS.iter().map(|path| (path, 400));
+    for (path, status) in dots.chain(OTHERS.iter().map(|path| (path, 404))) {
         let request = format!("GET /site{path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
         let answer = host.raw(request).await;
-        assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{path}: {answer}");
         assert!(
             !answer.contains("secret\n") && !answer.contains("root:"),
             "{path}: {answer}"
@@ -294,6 +300,63 @@ async fn no_path_leads_out_of_the_folder_or_to_what_is_hidden() {
     assert_eq!(host.get("/site/.well-known/x").await.text(), "public");
     let long = host.get(&format!("/site/{}", "a".repeat(4_000))).await;
     assert_no_file(&long);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn no_way_to_write_a_path_leads_past_the_route_that_guards_it() {
+    let routes = format!(
+        "[[route]]\npath = \"/{{*rest}}\"\n[[route]]\npath = \"/private/{{*rest}}\"\n\
+         [route.edge.auth.api_key]\nkeys = [{{ name = 'ci', sha256 = '{}' }}]\n",
+        sha256(b"a key of some length")
+    );
+    let files = [("private/x", "secret"), ("y", "public")];
+    let host = site(&routes, &files).start().await;
+    for mut connection in host.both().await {
+        assert_eq!(connection.get("/%79").await.text(), "public");
+        for (path, status) in [
+            ("/private/x", 401),
+            ("/%70rivate/x", 401),
+            ("/privat%65/x", 401),
+            ("/%2570rivate/x", 404),
+            ("/%%37%30rivate/x", 404),
+            ("/y/../private/x", 400),
+            ("/y/%2e%2E/private/x", 400),
+            ("/./private/x", 400),
+        ] {
+            let answer = connection.get(path).await;
+            assert_eq!(answer.status(), status, "{path}: {answer:?}");
+            assert!(!answer.text().contains("secret"), "{path}: {answer:?}");
+        }
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_behind_a_rewrite_is_where_its_client_asked_for_it() {
+    let routes = "[[route]]\npath = \"/docs/{*rest}\"\nrewrite = \"/pages/v2/{rest}\"\n\
+                  [[route]]\npath = \"/latest\"\nrewrite = \"/pages/v2\"\n\
+                  [[route]]\npath = \"/here/\"\nrewrite = \"/pages/v2\"\n";
+    let files = [
+        ("pages/v2/index.html", "two"),
+        ("pages/v2/a/index.html", "a"),
+    ];
+    let host = site(routes, &files).start().await;
+    for (path, location) in [
+        ("/docs/a", "./a/"),
+        ("/latest", "./latest/"),
+        ("/latest?x=1", "./latest/?x=1"),
+    ] {
+        let moved = host.get(path).await;
+        assert_eq!(
+            (moved.status(), moved.header("location")),
+            (301, Some(location)),
+            "{path}"
+        );
+    }
+    assert_eq!(host.get("/docs/a/").await.text(), "a");
+    // It would be sent where it is.
+    assert_no_file(&host.get("/here/").await);
     host.stop().await;
 }
 

@@ -57,6 +57,15 @@ async fn the_most_specific_route_takes_a_request() {
         (Method::GET, any, "/api/7/8?q=/api", "rest", "/7/8?q=/api"),
         (Method::GET, any, "/API/items", "any", "/API/items"),
         (Method::GET, any, "/api%2Fitems", "any", "/api%2Fitems"),
+        (Method::GET, any, "/api%2fitems", "any", "/api%2Fitems"),
+        (
+            Method::GET,
+            any,
+            "/%61pi/item%73?%61",
+            "literal",
+            "/api/items?%61",
+        ),
+        (Method::GET, any, "/ap%69/7/8", "rest", "/7/8"),
         (
             Method::GET,
             "shop.example",

@@ -8,10 +8,10 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 
-use crate::support::Host;
 use crate::support::client::{empty, full, streamed};
 use crate::support::upstream::Upstream;
 use crate::support::wait::within;
+use crate::support::{Host, probe};
 
 /// A host whose service `a` is `upstream`; what the manifest says besides comes after.
 async fn before(upstream: &str, manifest: &str) -> Host {
@@ -62,6 +62,55 @@ async fn the_server_sees_the_request_as_a_guest_would_and_its_own_host() {
         assert_eq!(header(gone), None, "{gone}");
     }
     assert_eq!(host.logged(&answer).await.field("service"), "a");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn no_path_is_another_for_the_server_than_for_the_route() {
+    let upstream = Upstream::saying("hello").await;
+    let routes = "[[route]]\npath = \"/public/{*rest}\"\n\
+                  [[route]]\npath = \"/items/{name}\"\nrewrite = \"/v2/{name}/x\"\n\
+                  [[route]]\npath = \"/odd/{*rest}\"\nrewrite = \"/v2/.{rest}\"\n";
+    let host = before(&upstream.url(), routes).await;
+    for mut connection in host.both().await {
+        for path in [
+            "/public/../admin/x",
+            "/public/%2e%2e/admin/x",
+            "/public/.%2E/admin/x",
+            "/public/..;/admin/x",
+            "/public/..%2fadmin/x",
+            "/public/a/..",
+            "/items/..",
+            "/items/%2e",
+            "/odd/./admin",
+            "/odd//admin",
+        ] {
+            let refused = connection.get(path).await;
+            assert_eq!(refused.status(), 400, "{path}");
+            let problem = refused.problem();
+            assert_eq!(problem.r#type, "urn:skep:fault:malformed_request");
+        }
+    }
+    assert_eq!(upstream.asked(), 0);
+    assert_eq!(host.get("/public/%61%2fb").await.status(), 200);
+    assert_eq!(upstream.last().uri, "/public/a%2Fb");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_leads_to_no_path_beside_the_servers_own() {
+    let upstream = Upstream::saying("hello").await;
+    let callee = format!("upstream = \"{}/base\"\n", upstream.url());
+    let host = Host::with("a", probe("fetch"))
+        .manifest("a", "[allow]\nservices = [\"callee\"]\n")
+        .manifest("callee", &callee)
+        .start()
+        .await;
+    let call = "/a?url=http://callee.internal";
+    assert_eq!(host.get(&format!("{call}/../admin")).await.status(), 400);
+    assert_eq!(upstream.asked(), 0);
+    assert_eq!(host.get(&format!("{call}/x")).await.text(), "hello");
+    assert_eq!(upstream.last().uri, "/base/x");
     host.stop().await;
 }
 

@@ -1,11 +1,12 @@
 //! Which service answers a request: host, then path, then method, the most specific first.
 //!
-//! A route without a host or without methods stands behind every route that names them. Paths are matched
-//! raw, percent-encoding and all: nothing is normalised, so nothing can be smuggled past a route. A look-up
-//! costs what the path's segments cost, whatever the number of routes.
+//! A route without a host or without methods stands behind every route that names them. Paths are matched as
+//! they are normalised, in patterns and requests alike, and services get the same: nothing is decoded or resolved
+//! later that a route has not seen. A look-up costs what the path's segments cost, whatever the number of routes.
 
 mod host;
 mod method;
+mod normal;
 mod path;
 mod table;
 mod template;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::host::{HostError, HostPattern, normalise as normalise_host};
 pub use self::method::{Method, MethodError};
+pub use self::normal::{has_dot_segment, normalised};
 pub use self::path::{PathError, PathPattern, strip_prefix};
 pub use self::table::{Found, RouteConflict, RouteTable};
 pub use self::template::{Template, TemplateError};

@@ -1,5 +1,6 @@
 //! From a request to a service, and to the request that the service sees.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use http::header::{self, HeaderMap};
 use http::uri::{self, Authority, PathAndQuery, Scheme, Uri};
 use http::{Request, Version, request::Parts};
 use hyper::body::{Body, Incoming as HyperBody};
-use skep_policy::routes::{Found, strip_prefix};
+use skep_policy::routes::{Found, has_dot_segment, normalised, strip_prefix};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use super::body::Incoming;
@@ -33,10 +34,15 @@ pub(crate) struct Route<'a> {
     authority: Authority,
 }
 
-/// Says of a request for a file that its path is that of its route's prefix, without the slash that what is below begins
-/// with: the prefix's last name.
+/// Says of a request for a file what the client asked for, where the path does not tell.
 #[derive(Clone, Debug)]
-pub(crate) struct AtPrefix(pub(crate) String);
+pub(crate) struct LastName {
+    /// The last name of the path, empty if that ended in a slash.
+    pub(crate) name: String,
+    /// Whether the path is that of its route's prefix, without the slash that what is below begins with.
+    pub(crate) is_prefix: bool,
+}
+
 impl Route<'_> {
     /// The host that was asked, with its port if that was said.
     pub(crate) fn host(&self) -> &str {
@@ -44,15 +50,17 @@ impl Route<'_> {
     }
 }
 
-/// Finds the service for a request.
+/// Finds the service for a request, whose path it normalises: routes, policies and services all read the same.
 ///
 /// # Errors
 /// [`Cause::MalformedRequest`], [`Cause::NoRoute`] or [`Cause::WrongMethod`].
 pub(crate) fn route<'a, B>(
     snapshot: &'a Snapshot,
-    request: &Request<B>,
+    request: &mut Request<B>,
 ) -> Result<Route<'a>, Fault> {
     let authority = authority(request)?;
+    normalise(request)?;
+    let request = &*request;
     let path = request.uri().path();
     if !path.starts_with('/') {
         return Err(Fault::new(
@@ -80,6 +88,40 @@ pub(crate) fn route<'a, B>(
         Found::WrongMethod { allow } => Err(Fault::wrong_method(&allow)),
         Found::None => Err(Cause::NoRoute.into()),
     }
+}
+
+fn normalise<B>(request: &mut Request<B>) -> Result<(), Fault> {
+    let uri = request.uri();
+    no_dot_segment(uri.path())?;
+    if let Cow::Owned(path) = normalised(uri.path()) {
+        *request.uri_mut() = with_path(uri, &path)?;
+    }
+    Ok(())
+}
+
+/// # Errors
+/// [`Cause::MalformedRequest`]: clients resolve such segments before they send, and servers after routes were chosen.
+pub(super) fn no_dot_segment(path: &str) -> Result<(), Fault> {
+    match has_dot_segment(path) {
+        true => {
+            let detail = "the path has a segment . or .., which clients resolve before they ask";
+            Err(Fault::new(Cause::MalformedRequest, detail))
+        }
+        false => Ok(()),
+    }
+}
+
+/// The same at another path.
+pub(super) fn with_path(uri: &Uri, path: &str) -> Result<Uri, Fault> {
+    let malformed = |error: &dyn std::fmt::Display| Fault::new(Cause::MalformedRequest, error);
+    let whole = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    let whole = PathAndQuery::try_from(whole).map_err(|error| malformed(&error))?;
+    parts.path_and_query = Some(whole);
+    Uri::from_parts(parts).map_err(|error| malformed(&error))
 }
 
 /// The host that the request is for: of its target, or else its one Host header (RFC 9112, 3.2).
@@ -132,9 +174,12 @@ pub(crate) fn prepare(
     let host = route.authority.as_str();
     client.introduce(&mut parts.headers, host, route.prefix);
     let has_files = matches!(route.service.config.target, Target::Files(_));
-    if has_files && parts.uri.path() == route.prefix {
-        let name = route.prefix.rsplit('/').next().unwrap_or_default();
-        parts.extensions.insert(AtPrefix(name.to_owned()));
+    let is_prefix = parts.uri.path() == route.prefix;
+    let is_rewritten = route.edge.is_some_and(|edge| edge.has_rewrite());
+    if has_files && (is_prefix || is_rewritten) {
+        let name = parts.uri.path().rsplit('/').next().unwrap_or_default();
+        let name = name.to_owned();
+        parts.extensions.insert(LastName { name, is_prefix });
     }
     parts.uri = inner_uri(&parts, route, &client.scheme)?;
     let request = Request::from_parts(parts, body);
@@ -245,5 +290,29 @@ mod tests {
         let mut old = request("/", &[]);
         *old.version_mut() = Version::HTTP_10;
         assert_eq!(authority(&old).unwrap(), "localhost");
+    }
+
+    #[test]
+    fn paths_are_normalised_and_those_with_dots_refused() {
+        for (target, expected) in [
+            ("/%70rivate/x?%70=%2e./", Some("/private/x?%70=%2e./")),
+            ("http://here/%61?q", Some("http://here/a?q")),
+            ("/a%2fb", Some("/a%2Fb")),
+            ("/a/b?../c", Some("/a/b?../c")),
+            ("*", Some("*")),
+            ("/public/../admin/x", None),
+            ("/public/%2e%2E/admin/x", None),
+            ("/public/.%2E/admin/x", None),
+            ("/public/..%2fadmin/x", None),
+            ("/.", None),
+            ("http://here/..", None),
+        ] {
+            let mut request = request(target, &["here"]);
+            let outcome = normalise(&mut request);
+            match expected {
+                Some(expected) => assert_eq!(request.uri().to_string(), expected),
+                None => assert_eq!(outcome.unwrap_err().cause, Cause::MalformedRequest),
+            }
+        }
     }
 }

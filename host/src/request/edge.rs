@@ -20,6 +20,7 @@ use self::edits::Edits;
 use self::once::{Found, Once, Ticket};
 use super::body::OutgoingBody;
 use super::body::early::Early;
+use super::dispatch;
 use super::exchange::Exchange;
 use super::run::Answered;
 use super::run::sender::Sender;
@@ -153,6 +154,11 @@ impl Edge {
         self.cors.is_some()
     }
 
+    /// Whether services see another path than clients.
+    pub(super) fn has_rewrite(&self) -> bool {
+        self.rewrite.is_some()
+    }
+
     /// What the route's WebSockets may use, if it has any.
     pub(crate) fn websocket(&self) -> Option<&websocket::Settings> {
         self.websocket.as_ref()
@@ -253,7 +259,9 @@ impl Passage {
         };
         if let Some(rewrite) = &edge.rewrite {
             let path = rewrite.fill(&edge.path, self.asked.path());
-            *request.uri_mut() = with_path(request.uri(), &path)?;
+            // A template can put dots beside what a parameter stands for.
+            dispatch::no_dot_segment(&path)?;
+            *request.uri_mut() = dispatch::with_path(request.uri(), &path)?;
         }
         if let Some(edits) = &edge.request_headers {
             edits.apply(request.headers_mut());
@@ -310,17 +318,6 @@ fn is_excepted(maintenance: &Maintenance, exchange: &Exchange) -> bool {
 
 fn malformed(error: impl std::fmt::Display) -> Fault {
     Fault::new(Cause::MalformedRequest, error)
-}
-
-/// The same at another path.
-fn with_path(uri: &Uri, path: &str) -> Result<Uri, Fault> {
-    let whole = match uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(whole).map_err(malformed)?);
-    Uri::from_parts(parts).map_err(malformed)
 }
 
 /// An answer of the host's own.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::normal::{has_dot_segment, normalised};
 use crate::name::ServiceName;
 use crate::quote::quoted;
 
@@ -67,7 +68,7 @@ enum Reason {
 }
 
 impl PathPattern {
-    /// The pattern as written.
+    /// The pattern as written, but for needless percent-encoding.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -164,7 +165,7 @@ impl TryFrom<&str> for PathPattern {
             reason,
         })?;
         Ok(Self {
-            text: text.to_owned(),
+            text: normal(text),
             segments,
         })
     }
@@ -188,6 +189,15 @@ impl From<PathPattern> for String {
     fn from(pattern: PathPattern) -> Self {
         pattern.text
     }
+}
+
+/// A pattern as the paths that it takes are written.
+fn normal(text: &str) -> String {
+    let pieces = text.split('/').map(|piece| match piece.starts_with('{') {
+        true => piece.into(),
+        false => normalised(piece),
+    });
+    pieces.collect::<Vec<_>>().join("/")
 }
 
 fn read(text: &str) -> Result<Vec<Segment>, Reason> {
@@ -244,8 +254,7 @@ fn parameter(piece: &str) -> Result<&str, Reason> {
 }
 
 fn literal(piece: &str) -> Result<Segment, Reason> {
-    let decoded = piece.replace("%2e", ".").replace("%2E", ".");
-    if decoded == "." || decoded == ".." {
+    if has_dot_segment(piece) {
         return Err(Reason::Dots);
     }
     if piece.contains(['?', '#']) {
@@ -261,7 +270,7 @@ fn literal(piece: &str) -> Result<Segment, Reason> {
     if !piece.split('%').skip(1).all(encoded) {
         return Err(Reason::Percent);
     }
-    Ok(Segment::Literal(piece.into()))
+    Ok(Segment::Literal(normalised(piece).into()))
 }
 
 #[cfg(test)]
@@ -287,6 +296,17 @@ mod tests {
             "/..a/.b",
         ] {
             assert_eq!(pattern(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_read_as_paths_are() {
+        for (text, expected) in [
+            ("/%70rivate/{*rest}", "/private/{*rest}"),
+            ("/a%2fb/%c3%a9", "/a%2Fb/%C3%A9"),
+        ] {
+            assert_eq!(pattern(text), pattern(expected));
+            assert_eq!(pattern(text).as_str(), expected);
         }
     }
 

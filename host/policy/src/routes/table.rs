@@ -155,8 +155,8 @@ impl<T> RouteTable<T> {
     /// Finds the route for a request: among those that take its host, path and method the one with the most
     /// specific host, then path, then method.
     ///
-    /// `host` is the request's as the client spelt it, port and all (empty if there is none); `path` is raw,
-    /// without the query. A path that doesn't start with a slash matches nothing.
+    /// `host` is the request's as the client spelt it, port and all (empty if there is none); `path` is
+    /// normalised, without the query. A path that doesn't start with a slash matches nothing.
     pub fn find(&self, host: &str, path: &str, method: &str) -> Found<'_, T> {
         let Some(path) = path.strip_prefix('/') else {
             return Found::None;

@@ -167,7 +167,7 @@ fn a_wrong_method_is_told_which_are_right() {
 }
 
 #[test]
-fn paths_are_matched_raw() {
+fn paths_are_matched_as_they_are() {
     let table = table(&["/a", "/a%2Fb", "/a/{*rest}"]);
     for (request, route) in [
         ("GET /a%2Fb", "/a%2Fb"),

@@ -19,7 +19,7 @@ use self::disk::{Found, Opened, Reading};
 use super::Holds;
 use crate::config::service::target;
 use crate::fault::{Cause, Fault};
-use crate::request::dispatch::AtPrefix;
+use crate::request::dispatch::LastName;
 use crate::request::exchange::Exchange;
 
 mod disk;
@@ -50,7 +50,10 @@ impl Files {
             return Err(Fault::wrong_method(&["GET", "HEAD"]));
         }
         let path = request.uri().path();
-        if let (Some(AtPrefix(name)), "/") = (request.extensions().get(), path) {
+        let asked = request.extensions().get::<LastName>();
+        let own = || path.rsplit('/').next().unwrap_or_default();
+        let name = asked.map_or_else(own, |asked| &*asked.name);
+        if path == "/" && asked.is_some_and(|asked| asked.is_prefix) {
             return redirect(name, &request);
         }
         let named = named(path).ok_or(Cause::NoFile)?;
@@ -63,7 +66,9 @@ impl Files {
         let slow = |_| Fault::new(Cause::WallDeadline, "the file could not be opened in time");
         match found.map_err(slow)?? {
             Found::Nothing => Err(Cause::NoFile.into()),
-            Found::Folder => redirect(path.rsplit('/').next().unwrap_or_default(), &request),
+            // The client has a slash there already: one more would lead it here again.
+            Found::Folder if name.is_empty() => Err(Cause::NoFile.into()),
+            Found::Folder => redirect(name, &request),
             Found::File(opened) => self.send(opened, &request, holds),
         }
     }

@@ -25,6 +25,7 @@ use crate::config::ConfigError;
 use crate::config::service::target::{self, Server};
 use crate::fault::{Cause, Fault};
 use crate::https;
+use crate::request::dispatch;
 use crate::request::exchange::Exchange;
 use crate::request::random;
 use crate::telemetry;
@@ -161,6 +162,8 @@ impl Upstream {
     ) -> Result<Request<WasiBody>, Fault> {
         let path = request.uri().path_and_query();
         let path = path.map_or("/", PathAndQuery::as_str);
+        // A service that calls chooses no path beside the base either.
+        dispatch::no_dot_segment(request.uri().path())?;
         let uri = Uri::builder()
             .scheme(server.scheme.clone())
             .authority(server.authority.clone())
