@@ -2,11 +2,14 @@
 
 use std::fs;
 
+use http::Response;
 use tokio::process::Command;
 
 use crate::support::browser::Page;
+use crate::support::client::full;
 use crate::support::guests::root;
 use crate::support::setup::Setup;
+use crate::support::upstream::Upstream;
 use crate::support::verb::skep_in;
 use crate::support::wait::within;
 use crate::support::{Host, guest, probe};
@@ -52,13 +55,24 @@ fn blocks() -> Vec<String> {
         .collect()
 }
 
-/// The example, with `legacy` at another host's admin API.
-fn example(legacy: &Host) -> Setup {
+/// What stands for the host's admin API, whose address is not known before it runs.
+async fn legacy() -> Upstream {
+    Upstream::start(async |_request| {
+        let line = "skep_requests_total{service=\"site\"} 1\n".repeat(100);
+        let answer = Response::builder().header("content-type", "text/plain");
+        answer.body(full(line)).unwrap()
+    })
+    .await
+}
+
+/// The example, with `legacy` elsewhere.
+fn example(legacy: &Upstream) -> Setup {
     let target = root().join("target").display().to_string();
     let settings = fs::read_to_string(root().join(FOLDER).join("skep.toml")).unwrap();
-    let settings = settings
-        .replace("../../target", &target)
-        .replace("http://127.0.0.1:8081", &format!("http://{}", legacy.admin));
+    let settings = settings.replace("../../target", &target).replace(
+        "http://127.0.0.1:8081",
+        &format!("http://{}", legacy.address),
+    );
     let setup = Host::empty().settings(&settings);
     let public = setup.path().join("public");
     fs::create_dir(&public).unwrap();
@@ -101,7 +115,7 @@ async fn every_command_of_the_readme_shows_what_it_says() {
     for built in [guest("hello"), guest("chat"), probe("headers")] {
         assert!(built.is_file());
     }
-    let legacy = Host::empty().start().await;
+    let legacy = legacy().await;
     let setup = example(&legacy);
     let folder = setup.path().display().to_string();
     let blocks = blocks();
@@ -120,12 +134,11 @@ async fn every_command_of_the_readme_shows_what_it_says() {
         assert!(!found.contains("mallory"), "{found}");
     }
     host.stop().await;
-    legacy.stop().await;
 }
 
 #[tokio::test]
 async fn its_page_is_of_files_and_talks_to_a_service() {
-    let legacy = Host::empty().start().await;
+    let legacy = legacy().await;
     let host = example(&legacy).start().await;
     let page = Page::new().await;
     // The page is the host's: another of its own origin tells what became of it.
@@ -140,5 +153,4 @@ async fn its_page_is_of_files_and_talks_to_a_service() {
     let found = page.run(&script).await;
     assert!(found.contains(": hello from a page"), "{found}");
     host.stop().await;
-    legacy.stop().await;
 }
