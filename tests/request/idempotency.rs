@@ -223,7 +223,7 @@ async fn keys_of_different_routes_have_nothing_in_common_and_expire() {
 
 #[tokio::test]
 async fn what_may_have_been_carried_out_is_in_doubt_and_what_was_refused_is_not() {
-    let limits = "[limits]\ntimeout = \"3s\"\nconcurrency = 1\nqueue = 0\n";
+    let limits = "[limits]\ntimeout = \"3s\"\nconcurrency = 1\nqueue = 1\n";
     let host = Host::with("a", probe("as_told"))
         .manifest("a", &format!("{limits}[edge.idempotency]\n"))
         .start()
@@ -234,7 +234,10 @@ async fn what_may_have_been_carried_out_is_in_doubt_and_what_was_refused_is_not(
         let begun = "the service to be asked";
         host.log_line(begun, |line| line.message().starts_with("run "))
             .await;
-        refused = Some(send(&host, "/a", "refused", "").await);
+        let (_, ()) = tokio::join!(send(&host, "/a", "waits", ""), async {
+            host.queues("a", 1).await;
+            refused = Some(send(&host, "/a", "refused", "").await);
+        });
     });
     assert_eq!(late.status(), 504);
     let refused = refused.unwrap().problem().r#type;

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 
 use super::wait::within;
 
@@ -54,30 +55,41 @@ impl Page {
         within("a page in chromium", self.serve(&page)).await
     }
 
-    /// Serves the page until it has told what it found.
+    /// Serves the page until it has told what it found. Connections are served beside each other, since a browser opens
+    /// some that it does not use.
     async fn serve(&self, page: &str) -> String {
+        let mut served = JoinSet::new();
         loop {
-            let (mut stream, _) = self.listener.accept().await.unwrap();
-            let Some((head, body)) = request(&mut stream).await else {
-                continue;
-            };
-            let (status, content) = match head.split(' ').nth(1) {
-                Some("/found") => ("204 No Content", ""),
-                Some("/") => ("200 OK", page),
-                _ => ("404 Not Found", ""),
-            };
-            let length = content.len();
-            let answer = format!(
-                "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/html; charset=utf-8\r\n\
-                 content-length: {length}\r\n\r\n{content}"
-            );
-            // A browser opens connections that it does not use.
-            drop(stream.write_all(answer.as_bytes()).await);
-            if head.starts_with("POST /found ") {
-                return body;
+            tokio::select! {
+                accepted = self.listener.accept() => {
+                    let (stream, _) = accepted.unwrap();
+                    served.spawn(serve(stream, page.to_owned()));
+                }
+                Some(found) = served.join_next() => {
+                    if let Some(found) = found.unwrap() {
+                        return found;
+                    }
+                }
             }
         }
     }
+}
+
+/// Answers one request; what was found, if it tells that.
+async fn serve(mut stream: TcpStream, page: String) -> Option<String> {
+    let (head, body) = request(&mut stream).await?;
+    let (status, content) = match head.split(' ').nth(1) {
+        Some("/found") => ("204 No Content", ""),
+        Some("/") => ("200 OK", page.as_str()),
+        _ => ("404 Not Found", ""),
+    };
+    let length = content.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/html; charset=utf-8\r\n\
+         content-length: {length}\r\n\r\n{content}"
+    );
+    drop(stream.write_all(answer.as_bytes()).await);
+    head.starts_with("POST /found ").then_some(body)
 }
 
 /// A request's head and body; None if there is none on the connection.
