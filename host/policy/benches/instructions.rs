@@ -80,7 +80,7 @@ const PIECES: [Piece; 8] = [
     },
     Piece {
         name: "divide-the-pool-among-1000",
-        budget: 27_000,
+        budget: 37_000,
         make: || {
             let ask = |index: u32| Ask {
                 least: 1,
