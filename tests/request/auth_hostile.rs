@@ -294,6 +294,22 @@ async fn nobody_outside_says_who_they_are_on_any_route() {
     host.stop().await;
 }
 
+#[tokio::test]
+async fn what_claims_are_told_in_nobody_says_on_the_services_other_routes_either() {
+    let key = Key::ed25519("k");
+    let more = "claims = { email = 'x-user-email' }\n\
+         [[route]]\npath = '/a'\n[[route]]\npath = '/open'\nedge = { off = 'auth' }\n";
+    let host = guarded_by(&[&key], more).start().await;
+    let mut request = Request::get("/open");
+    for name in ["x-user-email", "x_user_email", "X_USER-EMAIL"] {
+        request = request.header(name, "root");
+    }
+    let answer = ask(&host, request).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    assert!(!answer.text().contains("root"), "{answer:?}");
+    host.stop().await;
+}
+
 /// What the Connection header names is removed before the host sets its own.
 async fn assert_named_by_connection_is_no_way_round(host: &Host, key: &Key) {
     let token = key.token(&json!({"email": "a@b"}));

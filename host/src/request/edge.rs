@@ -22,6 +22,7 @@ use super::body::OutgoingBody;
 use super::body::early::Early;
 use super::dispatch;
 use super::exchange::Exchange;
+use super::headers::remove_alike;
 use super::run::Answered;
 use super::run::sender::Sender;
 use super::send;
@@ -220,9 +221,7 @@ impl Passage {
             let answer = send::always_the_same(&maintenance.answer);
             return Ok(Entered::Answered(answered(answer)));
         }
-        for name in &edge.told {
-            request.headers_mut().remove(name);
-        }
+        remove_alike(request.headers_mut(), &edge.told);
         // Before it is verified who asks, so that guesses count; unless they are counted by who it is.
         let rate = edge.rate.as_ref();
         if let Some(rate) = rate.filter(|rate| !rate.limit.key.is_of_identity()) {

@@ -109,6 +109,19 @@ fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
     }
 }
 
+/// Removes headers of these names, and those that some readers don't tell from them.
+pub(crate) fn remove_alike(headers: &mut HeaderMap, names: &[HeaderName]) {
+    let is_alike = |name: &&HeaderName| {
+        names
+            .iter()
+            .any(|one| may_be_same(one.as_str(), name.as_str()))
+    };
+    let unwanted: Vec<_> = headers.keys().filter(is_alike).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+}
+
 fn welcomes_trailers(te: &HeaderValue) -> bool {
     let mut codings = te.to_str().unwrap_or_default().split(',');
     codings.any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))

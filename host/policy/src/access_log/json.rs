@@ -18,6 +18,7 @@ pub(super) fn object(line: &mut String, entry: &Entry<'_>) {
         Some((path, query)) => (path, Some(query)),
         None => (entry.target, None),
     };
+    let request_id = Some(entry.request_id).filter(|id| !id.is_empty());
     for (name, value) in [
         ("client.address", Some(client.as_bytes())),
         ("user.name", entry.user.map(str::as_bytes)),
@@ -29,7 +30,7 @@ pub(super) fn object(line: &mut String, entry: &Entry<'_>) {
         ("http.request.header.referer", entry.referer),
         ("user_agent.original", entry.user_agent),
         ("skep.service", entry.service.map(str::as_bytes)),
-        ("skep.request_id", Some(entry.request_id.as_bytes())),
+        ("skep.request_id", request_id.map(str::as_bytes)),
         ("error.type", entry.fault.map(str::as_bytes)),
     ] {
         if let Some(value) = value {

@@ -76,6 +76,15 @@ fn an_object_has_a_field_for_all_that_is_known() {
         "http.server.request.duration": 0.0015,
     });
     assert_eq!(object, expected);
+    let redirected = Entry {
+        service: None,
+        request_id: "",
+        ..entry()
+    };
+    let object: serde_json::Value = serde_json::from_str(&line(&redirected, Format::Json)).unwrap();
+    for unknown in ["skep.service", "skep.request_id", "error.type"] {
+        assert_eq!(object.get(unknown), None, "{unknown}");
+    }
 }
 
 #[test]

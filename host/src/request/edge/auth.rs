@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use skep_policy::identity::{self, Presented, Refused, may_be_same};
+use skep_policy::identity::{self, Presented, Refused};
 use tokio::time::Instant;
 
 use self::keys::Keys;
@@ -32,8 +32,6 @@ pub(crate) struct Auth {
     tokens: Option<Arc<Tokens>>,
     passwords: Option<Arc<Passwords>>,
     keys: Option<Keys>,
-    /// What the service is told claims in: nobody else says them.
-    told: Vec<HeaderName>,
     /// What proves who comes in.
     proofs: Vec<HeaderName>,
 }
@@ -96,12 +94,10 @@ impl Auth {
         }
         proofs.extend(jwt.and_then(|jwt| name(&jwt.header)));
         proofs.extend(api_key.and_then(|keys| name(&keys.header)));
-        let told = jwt.into_iter().flat_map(|jwt| jwt.claims.keys());
         Self {
             tokens: jwt.map(|jwt| shared.tokens(jwt)),
             passwords: settings.basic.as_ref().map(|basic| shared.passwords(basic)),
             keys: api_key.map(Keys::new),
-            told: told.filter_map(|told| name(told)).collect(),
             proofs,
             settings: settings.clone(),
         }
@@ -226,35 +222,17 @@ impl Auth {
         }
     }
 
-    /// Removes what proves who came in, unless it is passed on, and what looks like what the service is told.
+    /// Removes what proves who came in, unless it is passed on.
     fn clear(&self, headers: &mut HeaderMap) {
-        if !self.settings.forward {
-            for proof in &self.proofs {
-                headers.remove(proof);
-            }
-            if let Some(cookie) = self
-                .settings
-                .jwt
-                .as_ref()
-                .and_then(|jwt| jwt.cookie.as_ref())
-            {
-                remove_cookie(headers, cookie);
-            }
+        if self.settings.forward {
+            return;
         }
-        for name in &self.told {
-            headers.remove(name);
+        for proof in &self.proofs {
+            headers.remove(proof);
         }
-        let looks_told = |name: &&HeaderName| {
-            let name = name.as_str();
-            name.contains('_')
-                && self
-                    .told
-                    .iter()
-                    .any(|told| may_be_same(told.as_str(), name))
-        };
-        let others: Vec<HeaderName> = headers.keys().filter(looks_told).cloned().collect();
-        for name in others {
-            headers.remove(name);
+        let jwt = self.settings.jwt.as_ref();
+        if let Some(cookie) = jwt.and_then(|jwt| jwt.cookie.as_ref()) {
+            remove_cookie(headers, cookie);
         }
     }
 
