@@ -64,3 +64,5 @@ mod websocket_browser;
 mod websocket_hostile;
 mod websocket_limits;
 mod websocket_push;
+mod websocket_upstream;
+mod websocket_upstream_ends;

@@ -29,6 +29,7 @@ pub(crate) mod verb;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod websocket;
+pub(crate) mod websocket_server;
 pub(crate) mod wire;
 
 pub(crate) use answer::Answer;

@@ -143,6 +143,7 @@ async fn serve<F>(
     });
     let builder = http1::Builder::new();
     let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = connection.with_upgrades();
     // A gateway that hangs up is the test's business.
     drop(connection.await);
 }

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
+use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use http::{HeaderValue, Request, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -75,6 +76,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
+    /// A server's side of one.
+    pub(crate) async fn of_server(stream: S) -> Self {
+        Self {
+            stream: WebSocketStream::from_raw_socket(stream, Role::Server, None).await,
+            head: Response::new(None),
+        }
+    }
+
     pub(crate) async fn send(&mut self, message: impl Into<Message>) {
         let sent = within("a message to be sent", self.stream.send(message.into())).await;
         sent.unwrap();
@@ -110,14 +119,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// The code that the host closes with. The connection must end then.
-    pub(crate) async fn closed(mut self) -> u16 {
+    pub(crate) async fn closed(self) -> u16 {
+        self.closed_perhaps_with().await.expect("a code")
+    }
+
+    /// The code that the host closes with, if it gives one.
+    pub(crate) async fn closed_perhaps_with(mut self) -> Option<u16> {
         let message = self.next().await;
-        let Message::Close(Some(frame)) = message else {
+        let Message::Close(frame) = message else {
             panic!("{message:?} closes nothing");
         };
         let end = within("the connection to end", self.stream.next()).await;
         assert!(end.is_none(), "{end:?}");
-        frame.code.into()
+        frame.map(|frame| frame.code.into())
+    }
+
+    /// Hangs up without a word.
+    pub(crate) async fn break_off(self) {
+        let mut stream = self.stream.into_inner();
+        drop(stream.shutdown().await);
+    }
+
+    /// For sending and reading at once.
+    pub(crate) fn halves(
+        self,
+    ) -> (
+        SplitSink<WebSocketStream<S>, Message>,
+        SplitStream<WebSocketStream<S>>,
+    ) {
+        self.stream.split()
     }
 
     /// Closes with a code and waits for the host to agree.

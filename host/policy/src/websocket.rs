@@ -8,7 +8,7 @@ use crate::limits::{LimitsError, within};
 use crate::size::{KIB, MIB};
 use crate::{duration, size};
 
-pub use self::handshake::{Handshake, Offer, Refusal, is_protocol};
+pub use self::handshake::{Handshake, Offer, Refusal, Switched, Unsound, is_protocol};
 pub use self::origin::{Origin, OriginError};
 pub use self::pulse::{Beat, Pulse};
 
@@ -203,6 +203,16 @@ pub fn closing_code(given: Option<&str>) -> Option<u16> {
     let code = given.parse().ok()?;
     let is_allowed = matches!(code, 1000 | 1001 | 1003 | 1007..=1009 | 1011..=1013 | 3000..=4999);
     is_allowed.then_some(code)
+}
+
+/// The code that one side is told when the connection with the other has ended with this one; None if that gave none.
+#[must_use]
+pub fn passed_on(code: u16) -> Option<u16> {
+    match code {
+        code::NONE => None,
+        code::ABNORMAL => Some(code::GOING_AWAY),
+        code => Some(code),
+    }
 }
 
 /// The id of a connection: nobody guesses it.

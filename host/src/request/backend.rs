@@ -15,7 +15,7 @@ use crate::fault::{Cause, Fault};
 
 pub(crate) mod files;
 mod held;
-mod upstream;
+pub(super) mod upstream;
 
 pub(super) use self::held::Holds;
 

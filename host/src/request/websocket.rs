@@ -1,5 +1,6 @@
 //! WebSockets: the host speaks them with clients and tells services by requests what happens, one message a request. So a
-//! connection outlives instances and revisions, and every message has the rules, limits and records of a request.
+//! connection outlives instances and revisions, and every message has the rules, limits and records of a request. A server
+//! elsewhere speaks them itself: what comes from it or goes there are the messages as they are.
 //!
 //! A connection lives in the task and on the lane of the HTTP connection that it was.
 
@@ -16,14 +17,17 @@ use wasmtime_wasi_http::WasiBody;
 pub(crate) use self::connections::Connections;
 pub(crate) use self::session::Session;
 
-use self::event::Head;
+use self::event::{About, Head};
+use super::backend::upstream::{Opened, Opening};
 use super::run::Answered;
+use super::run::sender::Sender;
 use super::visit::Visit;
 use crate::fault::{Cause, Fault};
 
 mod connections;
-mod event;
+pub(super) mod event;
 pub(crate) mod push;
+mod server;
 mod session;
 
 /// A handshake that can be answered with a WebSocket, if the service wants that.
@@ -76,8 +80,9 @@ impl Asked {
         }))
     }
 
-    /// Asks the service whether it wants the connection. Its answer is the client's, unless it is one of success: then
-    /// the answer switches protocols, and whoever sends it must see to it that [`Session::run`] follows.
+    /// Asks the service whether it wants the connection. Its answer is the client's, unless it is a guest's of success or
+    /// a server's that opens one: then the answer switches protocols, and whoever sends it must see to it that
+    /// [`Session::run`] follows.
     ///
     /// # Errors
     /// [`Cause::SocketsFull`], and whatever keeps a request from its answer.
@@ -90,8 +95,12 @@ impl Asked {
         let (seat, outgoing) = core.connections.enter(service, &self.settings)?;
         event::say(Event::Connect, request.headers_mut(), seat.id);
         let head = Head::of(&request, &service.name, visit.exchange);
+        request.extensions_mut().insert(Opening);
         let mut answered = visit.reach(request).await?;
-        if !answered.response.status().is_success() {
+        let opened = Opened::take(&mut answered.response);
+        // A page of the host's own is no consent.
+        let can_agree = opened.is_some() || matches!(answered.sender, Sender::Guest(_));
+        if !can_agree || !answered.response.status().is_success() {
             return Ok(answered);
         }
         let protocol = match self.protocol(answered.response.headers()) {
@@ -106,7 +115,12 @@ impl Asked {
             accept: self.accept,
             protocol,
         };
-        let session = Session::new(core, head, self.settings, (seat, outgoing), self.upgrade);
+        let about = About {
+            core: core.clone(),
+            head: Arc::new(head),
+            settings: self.settings,
+        };
+        let session = Session::new(about, (seat, outgoing), self.upgrade, opened);
         let pledge = Pledge {
             switch: Arc::new(switch),
             session: Arc::new(Mutex::new(Some(session))),

@@ -111,6 +111,56 @@ impl<'a> Handshake<'a> {
     }
 }
 
+/// What a server says that switches to WebSocket: the values of each header's lines.
+#[derive(Debug, Clone, Default)]
+pub struct Switched<'a> {
+    /// `Connection`.
+    pub connection: Vec<&'a str>,
+    /// `Upgrade`.
+    pub upgrade: Vec<&'a str>,
+    /// `Sec-WebSocket-Accept`.
+    pub accept: Vec<&'a str>,
+    /// `Sec-WebSocket-Extensions`.
+    pub extensions: Vec<&'a str>,
+}
+
+/// What is wrong with what a server says that switches protocols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsound {
+    /// To something else, or not.
+    #[error("it switches to something that is no WebSocket")]
+    Protocol,
+    /// It has not read what it answers.
+    #[error("its sec-websocket-accept does not come of the key that it was sent")]
+    Accept,
+    /// None was offered.
+    #[error("it speaks with an extension that it was not offered")]
+    Extension,
+}
+
+impl Switched<'_> {
+    /// Whether it is what RFC 6455 (4.1) wants of the answer to a handshake that offers no extension, where `accept` is what
+    /// the key makes.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, accept: &str) -> Result<(), Unsound> {
+        let is_websocket =
+            matches!(self.upgrade[..], [upgrade] if upgrade.eq_ignore_ascii_case("websocket"));
+        let upgrades = tokens(&self.connection).any(|token| token.eq_ignore_ascii_case("upgrade"));
+        if !is_websocket || !upgrades {
+            return Err(Unsound::Protocol);
+        }
+        if !matches!(self.accept[..], [said] if said == accept) {
+            return Err(Unsound::Accept);
+        }
+        match self.extensions.is_empty() {
+            true => Ok(()),
+            false => Err(Unsound::Extension),
+        }
+    }
+}
+
 fn tokens<'a>(values: &[&'a str]) -> impl Iterator<Item = &'a str> {
     let values = values.to_vec();
     let all = values.into_iter().flat_map(|value| value.split(','));

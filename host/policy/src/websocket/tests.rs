@@ -91,6 +91,50 @@ fn what_is_wrong_with_a_handshake_is_said() {
 }
 
 /// So many different names of subprotocols.
+#[test]
+fn a_server_that_switches_must_mean_it() {
+    let sound = || Switched {
+        connection: vec!["keep-alive, Upgrade"],
+        upgrade: vec!["WebSocket"],
+        accept: vec!["proof"],
+        extensions: vec![],
+    };
+    assert_eq!(sound().check("proof"), Ok(()));
+    type Change = fn(&mut Switched<'static>);
+    let wrong: [(Change, Unsound); 9] = [
+        (|said| said.connection.clear(), Unsound::Protocol),
+        (|said| said.connection = vec!["close"], Unsound::Protocol),
+        (|said| said.upgrade.clear(), Unsound::Protocol),
+        (|said| said.upgrade = vec!["h2c"], Unsound::Protocol),
+        (|said| said.upgrade.push("h2c"), Unsound::Protocol),
+        (|said| said.accept.clear(), Unsound::Accept),
+        (|said| said.accept = vec!["Proof"], Unsound::Accept),
+        (|said| said.accept.push("proof"), Unsound::Accept),
+        (
+            |said| said.extensions.push("permessage-deflate"),
+            Unsound::Extension,
+        ),
+    ];
+    for (change, unsound) in wrong {
+        let mut said = sound();
+        change(&mut said);
+        assert_eq!(said.check("proof"), Err(unsound), "{said:?}");
+    }
+}
+
+#[test]
+fn an_end_is_told_by_codes_that_may_be_sent() {
+    for (code, expected) in [
+        (code::NORMAL, Some(code::NORMAL)),
+        (code::NONE, None),
+        (code::ABNORMAL, Some(code::GOING_AWAY)),
+        (code::FAILED, Some(code::FAILED)),
+        (4321, Some(4321)),
+    ] {
+        assert_eq!(passed_on(code), expected, "{code}");
+    }
+}
+
 fn names(count: usize) -> Vec<&'static str> {
     const MANY: &str = "abcdefghijklmnopqrstuvwxyzabcdefgh";
     (0..count).map(|at| &MANY[..=at]).collect()

@@ -53,7 +53,7 @@ pub(in crate::config) fn resolve(
     let policies = edge::resolve(raw.edge.unwrap_or_default(), &scope.below(&["edge"]))?;
     let (routes, edges) = routes(raw.route, &name, &policies, scope)?;
     if let Ok(target) = &target {
-        websockets_are_of_components(target, &edges, scope)?;
+        files_have_no_websockets(target, &edges, scope)?;
     }
     let tolerance = tolerance::resolve(
         tolerance::Raw {
@@ -201,17 +201,17 @@ fn routes(
     Ok((routes, edges))
 }
 
-/// Only components are told of WebSockets.
-fn websockets_are_of_components(
+/// Components are told of WebSockets, and servers elsewhere speak them.
+fn files_have_no_websockets(
     target: &Target,
     edges: &[RouteEdge],
     scope: &Scope<'_>,
 ) -> Result<(), ConfigError> {
     let at = edges.iter().position(|edge| edge.websocket.is_some());
-    let (Some(kind), Some(at)) = (target.kind(), at) else {
+    let (Target::Files(_), Some(at)) = (target, at) else {
         return Ok(());
     };
-    let what = format!("is for components, and this service is {kind}: leave it out");
+    let what = "is for components and upstreams, and this service is files: leave it out";
     Err(scope.error(&["route", &at.to_string(), "websocket"], what))
 }
 

@@ -151,7 +151,7 @@ fn what_is_wrong_with_a_folder_is_said_and_what_is_for_components_alone() {
         ),
         (
             "files = \"public\"\n[[route]]\npath = \"/a\"\nwebsocket = true",
-            "a.toml:4: route[0].websocket: is for components, and this service is files: leave it out",
+            "a.toml:4: route[0].websocket: is for components and upstreams, and this service is files: leave it out",
         ),
         (
             "files = \"public\"\ncache_control = \"a\\nb\"",

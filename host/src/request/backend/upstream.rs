@@ -13,13 +13,15 @@ use arc_swap::ArcSwap;
 use http::header::{self, HeaderMap};
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, Version};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming as HyperBody;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use skep_policy::balance::{self, Load, Outcome, Outlier};
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::WasiBody;
 
+use self::opening::Handshake;
 use super::Holds;
 use crate::config::ConfigError;
 use crate::config::service::target::{self, Server};
@@ -29,6 +31,10 @@ use crate::request::dispatch;
 use crate::request::exchange::Exchange;
 use crate::request::random;
 use crate::telemetry;
+
+pub(in crate::request) use self::opening::{Opened, Opening};
+
+mod opening;
 
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Of one lane, to one server.
@@ -56,8 +62,8 @@ struct Place {
     ejected_until: AtomicU64,
 }
 
-/// A request at one of the servers.
-struct Turn {
+/// A request at one of the servers, or a WebSocket.
+pub(in crate::request) struct Turn {
     upstream: Arc<Upstream>,
     at: usize,
 }
@@ -98,7 +104,8 @@ impl Upstream {
         is_hurried: bool,
     ) -> Result<Response<WasiBody>, Fault> {
         let turn = self.turn()?;
-        let request = self.addressed(request, &turn.place().server)?;
+        let mut request = self.addressed(request, turn.server())?;
+        let handshake = Handshake::begin(&mut request)?;
         let answer = self.with_client(|client| client.request(request));
         let answered = tokio::select! {
             biased;
@@ -107,21 +114,13 @@ impl Upstream {
         };
         let exchange = &holds.exchange;
         match answered {
-            Ok(Ok(response)) => {
-                turn.went(match response.status().is_server_error() {
-                    true => Outcome::Failed,
-                    false => Outcome::Answered,
-                });
-                let (parts, body) = response.into_parts();
-                let body = turn.body(body, exchange);
-                Ok(Response::from_parts(parts, holds.body(body)))
-            }
+            Ok(Ok(response)) => turn.answered(response, handshake, holds).await,
             Ok(Err(error)) => Err(turn.failed(&error, exchange)),
             Err(_) => {
                 if !is_hurried && !exchange.awaits_caller() {
                     turn.went(Outcome::Failed);
                 }
-                let server = &turn.place().server;
+                let server = turn.server();
                 let detail = format!(
                     "[limits] timeout, or what its caller gave it, passed before {server} answered"
                 );
@@ -221,6 +220,11 @@ impl Turn {
         &self.upstream.places[self.at]
     }
 
+    /// Whose it is.
+    pub(in crate::request) fn server(&self) -> &Server {
+        &self.place().server
+    }
+
     /// Takes in how the request went, if there is another server to ask.
     fn went(&self, outcome: Outcome) {
         if self.upstream.places.len() < 2 {
@@ -242,9 +246,40 @@ impl Turn {
         );
     }
 
+    /// The answer, or the connection that it opens.
+    async fn answered(
+        self,
+        mut response: Response<HyperBody>,
+        handshake: Option<Handshake>,
+        holds: Holds,
+    ) -> Result<Response<WasiBody>, Fault> {
+        let opened = match handshake {
+            Some(handshake) => handshake.end(&mut response).await,
+            None => Ok(None),
+        };
+        let failed = opened.is_err() || response.status().is_server_error();
+        self.went(match failed {
+            true => Outcome::Failed,
+            false => Outcome::Answered,
+        });
+        let opened = opened.map_err(|wrong| {
+            let detail = format!("{}: {wrong}", self.server());
+            Fault::new(Cause::UpstreamFailed, detail)
+        })?;
+        let (mut parts, body) = response.into_parts();
+        let body = match opened {
+            Some(upgraded) => {
+                parts.extensions.insert(Opened::new(upgraded, self));
+                Empty::new().map_err(|never| match never {}).boxed_unsync()
+            }
+            None => self.body(body, &holds.exchange),
+        };
+        Ok(Response::from_parts(parts, holds.body(body)))
+    }
+
     /// What an error of the client means.
     fn failed(&self, error: &ClientError, exchange: &Exchange) -> Fault {
-        let server = &self.place().server;
+        let server = self.server();
         let detail = format!("{server}: {}", telemetry::chain(error));
         let source = std::error::Error::source(error);
         let source = source.and_then(|source| source.downcast_ref::<hyper::Error>());
@@ -269,10 +304,10 @@ impl Turn {
     }
 
     /// The body of the server's answer; how that ends is noted in the exchange.
-    fn body(self, body: hyper::body::Incoming, exchange: &Arc<Exchange>) -> WasiBody {
+    fn body(self, body: HyperBody, exchange: &Arc<Exchange>) -> WasiBody {
         let exchange = exchange.clone();
         body.map_err(move |error| {
-            let (server, error) = (&self.place().server, telemetry::chain(&error));
+            let (server, error) = (self.server(), telemetry::chain(&error));
             let detail = format!("{server}: the body of the answer ended wrongly: {error}");
             exchange.failed(Fault::new(Cause::UpstreamFailed, detail));
             wasmtime_wasi_http::Error::HttpResponseIncomplete

@@ -137,6 +137,16 @@ impl Line {
             })
     }
 
+    /// Queues a message once there is room for it, unless the connection ends before.
+    pub(super) async fn pass(&self, message: Message) {
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => {}
+            Ok(room) = self.outgoing.reserve() => room.send(message),
+            else => {}
+        }
+    }
+
     /// Has the connection closed once what is queued has gone out. Only the first code counts.
     pub(super) fn close(&self, code: u16) {
         self.code.get_or_init(|| code);

@@ -114,6 +114,20 @@ impl Head {
     }
 }
 
+/// What holds for a connection.
+pub(super) struct About {
+    pub(super) core: Arc<Core>,
+    pub(super) head: Arc<Head>,
+    pub(super) settings: Settings,
+}
+
+impl About {
+    /// Bytes of a message.
+    pub(super) fn message_max(&self) -> usize {
+        usize::try_from(self.settings.message).unwrap_or(usize::MAX)
+    }
+}
+
 /// What comes of a message.
 pub(super) enum Reply {
     Nothing,
@@ -122,21 +136,21 @@ pub(super) enum Reply {
     Ends(u16),
 }
 
-/// Who is told what happens to a connection.
+/// A service that is told what happens to a connection.
 pub(super) struct Told {
-    pub(super) core: Arc<Core>,
-    pub(super) head: Head,
+    core: Arc<Core>,
+    head: Arc<Head>,
     id: ConnectionId,
-    pub(super) message_max: usize,
+    message_max: usize,
 }
 
 impl Told {
-    pub(super) fn new(core: &Arc<Core>, head: Head, id: ConnectionId, settings: &Settings) -> Self {
+    pub(super) fn new(about: &About, id: ConnectionId) -> Self {
         Self {
-            core: core.clone(),
-            head,
+            core: about.core.clone(),
+            head: about.head.clone(),
             id,
-            message_max: usize::try_from(settings.message).unwrap_or(usize::MAX),
+            message_max: about.message_max(),
         }
     }
 
@@ -220,6 +234,11 @@ impl Told {
         })?;
         let service = choose::first(core, snapshot, service, exchange)?;
         exchange.routed_to(service);
+        if service.config.target.kind().is_some() {
+            let detail =
+                format!("what answers for {name} now is no component, and is told of no messages");
+            return Err(Fault::new(Cause::NotReady, detail));
+        }
         let visit = Visit::new(core, snapshot, service, exchange, None);
         if !may_be_refused {
             return self.insist(visit, request).await;

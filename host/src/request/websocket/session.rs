@@ -1,5 +1,5 @@
-//! One connection from its handshake to its end: what the client says goes to the service one message after another, and
-//! what the service says to the client. Nothing is read while there is no room for it.
+//! One connection from its handshake to its end: what the client says goes to its partner one message after another, and
+//! what the partner says to the client. Nothing is read while there is no room for it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, OptionFuture};
 use futures::{FutureExt, Sink, Stream};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use skep_policy::websocket::{Pulse, Settings, code};
+use skep_policy::websocket::{Pulse, code};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -21,10 +21,11 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use self::end::{code_of, say_goodbye};
 use self::progress::Progress;
 use super::connections::{Outgoing, Seat};
-use super::event::{Head, Reply, Told};
-use crate::host::Core;
+use super::event::{About, Reply, Told};
+use super::server::Server;
+use crate::request::backend::upstream::Turn;
 
-mod end;
+pub(super) mod end;
 mod progress;
 mod watch;
 
@@ -39,49 +40,51 @@ type Socket = WebSocketStream<Progress<TokioIo<Upgraded>>>;
 
 /// A connection that its service has accepted. It must be run, so that the service learns of its end.
 pub(crate) struct Session {
-    core: Arc<Core>,
-    head: Head,
-    settings: Settings,
+    about: About,
     seat: Seat,
     outgoing: Outgoing,
     upgrade: OnUpgrade,
+    opened: Option<(Upgraded, Turn)>,
 }
 
 impl Session {
     pub(super) fn new(
-        core: &Arc<Core>,
-        head: Head,
-        settings: Settings,
+        about: About,
         (seat, outgoing): (Seat, Outgoing),
         upgrade: OnUpgrade,
+        opened: Option<(Upgraded, Turn)>,
     ) -> Self {
         Self {
-            core: core.clone(),
-            head,
-            settings,
+            about,
             seat,
             outgoing,
             upgrade,
+            opened,
         }
     }
 
     /// Serves the connection until it has ended and the service knows. To be called when nobody speaks HTTP on it any more.
     pub(crate) async fn run(self) {
         let Self {
-            core,
-            head,
-            settings,
+            about,
             seat,
             outgoing,
             upgrade,
+            opened,
         } = self;
-        let told = Arc::new(Told::new(&core, head, seat.id, &settings));
+        let partner = match opened {
+            None => Partner::Service(Arc::new(Told::new(&about, seat.id))),
+            Some(opened) => {
+                let server = Server::new(opened, config(&about), &about, &seat).await;
+                Partner::Server(Arc::new(server))
+            }
+        };
         let code = match upgrade.await {
             Ok(upgraded) => {
                 let socket = Progress::of(TokioIo::new(upgraded));
-                let config = Some(config(&settings));
+                let config = Some(config(&about));
                 let socket = WebSocketStream::from_raw_socket(socket, Role::Server, config).await;
-                let talk = Talk::new(socket, told.clone(), &settings, &seat, outgoing);
+                let talk = Talk::new(socket, &about, &partner, &seat, outgoing);
                 talk.run().await
             }
             Err(error) => {
@@ -89,21 +92,45 @@ impl Session {
                 code::ABNORMAL
             }
         };
-        tracing::debug!(target: "skep::websocket", service = told.head.service.as_ref(), connection = %seat.id, code, "connection ended");
-        // Nothing can be sent any more when the service learns of the end.
+        tracing::debug!(target: "skep::websocket", service = about.head.service.as_ref(), connection = %seat.id, code, "connection ended");
+        // Nothing can be sent any more when the partner learns of the end.
         drop(seat);
-        told.disconnect(code).await;
+        partner.disconnect(code).await;
     }
 }
 
-fn config(settings: &Settings) -> WebSocketConfig {
-    let message = usize::try_from(settings.message).unwrap_or(usize::MAX);
+fn config(about: &About) -> WebSocketConfig {
+    let message = about.message_max();
     WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(message + CONTROL_BYTES_MAX)
         .max_message_size(Some(message))
         .max_frame_size(Some(message))
+}
+
+/// Who a client talks with.
+enum Partner {
+    Service(Arc<Told>),
+    Server(Arc<Server>),
+}
+
+impl Partner {
+    /// What it does with a message.
+    fn hears(&self, message: Message) -> BoxFuture<'static, Reply> {
+        match self {
+            Self::Service(told) => told.clone().message(message).boxed(),
+            Self::Server(server) => server.clone().message(message).boxed(),
+        }
+    }
+
+    /// The connection has ended.
+    async fn disconnect(&self, code: u16) {
+        match self {
+            Self::Service(told) => told.disconnect(code).await,
+            Self::Server(server) => server.disconnect(code).await,
+        }
+    }
 }
 
 /// How far a conversation is.
@@ -132,7 +159,8 @@ enum Step {
 /// A conversation.
 struct Talk<'a> {
     socket: Socket,
-    told: Arc<Told>,
+    about: &'a About,
+    partner: &'a Partner,
     seat: &'a Seat,
     outgoing: Outgoing,
     pulse: Pulse,
@@ -141,7 +169,7 @@ struct Talk<'a> {
     /// What the client has said, in order.
     inbox: VecDeque<Message>,
     inbox_bytes: usize,
-    /// What the service does with the message before.
+    /// What the partner does with the message before.
     event: OptionFuture<BoxFuture<'static, Reply>>,
     is_busy: bool,
     /// What it answered, and how many messages go out before.
@@ -155,17 +183,18 @@ struct Talk<'a> {
 impl<'a> Talk<'a> {
     fn new(
         socket: Socket,
-        told: Arc<Told>,
-        settings: &Settings,
+        about: &'a About,
+        partner: &'a Partner,
         seat: &'a Seat,
         outgoing: Outgoing,
     ) -> Self {
         Self {
             socket,
-            told,
+            about,
+            partner,
             seat,
             outgoing,
-            pulse: Pulse::new(settings, Duration::ZERO),
+            pulse: Pulse::new(&about.settings, Duration::ZERO),
             began: Instant::now(),
             phase: Phase::Open,
             inbox: VecDeque::new(),
@@ -202,7 +231,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Hands the next message to the service.
+    /// Hands the next message to the partner.
     fn begin_event(&mut self) {
         if self.is_busy || self.reply.is_some() || matches!(self.phase, Phase::Failed(_)) {
             return;
@@ -212,7 +241,7 @@ impl<'a> Talk<'a> {
         };
         self.inbox_bytes -= message.len();
         self.seat.standing.sockets.received();
-        self.event = Some(self.told.clone().message(message).boxed()).into();
+        self.event = Some(self.partner.hears(message)).into();
         self.is_busy = true;
     }
 
@@ -250,7 +279,7 @@ impl<'a> Talk<'a> {
             event,
             outgoing,
             seat,
-            told,
+            about,
             is_busy,
             ..
         } = self;
@@ -259,7 +288,7 @@ impl<'a> Talk<'a> {
             Some(reply) = event, if *is_busy => Step::Replied(reply),
             message = outgoing.recv(), if takes_push => Step::Pushed(message),
             code = seat.line.closed(), if is_open => Step::Ordered(code),
-            () = told.core.draining.cancelled(), if is_open => Step::Draining,
+            () = about.core.draining.cancelled(), if is_open => Step::Draining,
             () = sleep_until(wake), if is_timed => Step::Time,
         }
     }
@@ -287,7 +316,7 @@ impl<'a> Talk<'a> {
     }
 
     fn has_room(&self) -> bool {
-        let most = self.told.message_max;
+        let most = self.about.message_max();
         self.inbox.len() < INBOX_MAX && self.inbox_bytes < most
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::SinkExt;
-use skep_policy::websocket::code;
+use skep_policy::websocket::{code, passed_on};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -12,11 +12,11 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Socket;
 
-/// How long a client may take for the last word.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the other side may take for the last word.
+pub(in crate::request::websocket) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The code that a connection which failed so is closed with; [`code::ABNORMAL`] if there is nobody to tell.
-pub(super) fn code_of(error: &Error) -> u16 {
+pub(in crate::request::websocket) fn code_of(error: &Error) -> u16 {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => code::TOO_LARGE,
         Error::Utf8(_) => code::NOT_TEXT,
@@ -26,17 +26,21 @@ pub(super) fn code_of(error: &Error) -> u16 {
     }
 }
 
+/// What tells one side that the connection with the other has ended so, or is to.
+pub(in crate::request::websocket) fn closing(code: u16) -> Message {
+    Message::Close(passed_on(code).map(|code| CloseFrame {
+        code: code.into(),
+        reason: "".into(),
+    }))
+}
+
 /// Says why the connection ends, if the host ends it, and hears the client out: what is not read when a connection is
 /// closed may keep what was sent last from arriving.
 pub(super) async fn say_goodbye(mut socket: Socket, code: Option<u16>) {
     let goodbye = async move {
         if let Some(code) = code {
-            let frame = CloseFrame {
-                code: code.into(),
-                reason: "".into(),
-            };
             // Whether it can be said or not, that was it.
-            drop(socket.send(Message::Close(Some(frame))).await);
+            drop(socket.send(closing(code)).await);
         } else {
             drop(socket.flush().await);
         }

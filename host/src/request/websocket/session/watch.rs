@@ -24,7 +24,7 @@ impl Talk<'_> {
 
     /// How long it is proved yet who the client is; None if that does not end.
     fn left(&self) -> Option<Duration> {
-        let until = self.told.head.until()?;
+        let until = self.about.head.until()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Some(until.saturating_sub(now.unwrap_or_default()))
     }
@@ -48,8 +48,8 @@ impl Talk<'_> {
         if !self.has_room() {
             self.pulse.heard(now);
         }
-        let snapshot = self.told.core.registry.snapshot();
-        if !snapshot.services.contains_key(&self.told.head.service) {
+        let snapshot = self.about.core.registry.snapshot();
+        if !snapshot.services.contains_key(&self.about.head.service) {
             return self.close(code::GOING_AWAY);
         }
         match self.pulse.beat(now) {
