@@ -10,6 +10,9 @@ mod json;
 /// Most bytes of what a client sent that one field shows; escaped, each may take four.
 pub const FIELD_BYTES_MAX: usize = 2048;
 
+/// Room for most lines.
+const LINE_BYTES: usize = 384;
+
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -59,7 +62,7 @@ pub struct Entry<'a> {
 /// The line, with its end.
 #[must_use]
 pub fn line(entry: &Entry<'_>, format: Format) -> String {
-    let mut line = String::with_capacity(256);
+    let mut line = String::with_capacity(LINE_BYTES);
     match format {
         Format::Common => ncsa(&mut line, entry),
         Format::Combined => {
@@ -106,7 +109,20 @@ fn ncsa(line: &mut String, entry: &Entry<'_>) {
 /// As Apache escapes: quotes and backslashes with a backslash, what has a letter with that, and all else that is no
 /// printable ASCII as `\xhh`; spaces, too, where one would end the field.
 fn escape(line: &mut String, text: &[u8], ends_at_space: bool) {
-    for byte in &text[..text.len().min(FIELD_BYTES_MAX)] {
+    let mut rest = &text[..text.len().min(FIELD_BYTES_MAX)];
+    let is_plain = |byte: u8| match byte {
+        b'"' | b'\\' => false,
+        b' ' => !ends_at_space,
+        byte => matches!(byte, b'!'..=b'~'),
+    };
+    loop {
+        let run = rest.iter().position(|byte| !is_plain(*byte));
+        let (plain, after) = rest.split_at(run.unwrap_or(rest.len()));
+        line.push_str(std::str::from_utf8(plain).unwrap_or_default());
+        let Some((byte, after)) = after.split_first() else {
+            return;
+        };
+        rest = after;
         match byte {
             b'"' => line.push_str("\\\""),
             b'\\' => line.push_str(r"\\"),
@@ -115,8 +131,6 @@ fn escape(line: &mut String, text: &[u8], ends_at_space: bool) {
             b'\t' => line.push_str(r"\t"),
             0x08 => line.push_str(r"\b"),
             0x0b => line.push_str(r"\v"),
-            b' ' if ends_at_space => line.push_str(r"\x20"),
-            b' '..=b'~' => line.push(char::from(*byte)),
             other => write(line, format_args!("\\x{other:02x}")),
         }
     }
@@ -129,10 +143,19 @@ const MONTHS: [&str; 12] = [
 /// `10/Oct/2000:13:55:36 +0000`.
 fn ncsa_time(line: &mut String, time: Duration) {
     let Date { year, month, day } = date(time.as_secs() / 86_400);
-    let month = MONTHS[month - 1];
-    let [hour, minute, second] = clock(time);
-    let text = format_args!("{day:02}/{month}/{year}:{hour:02}:{minute:02}:{second:02} +0000");
-    write(line, text);
+    two_digits(line, day);
+    write(line, format_args!("/{}/{year}", MONTHS[month - 1]));
+    for part in clock(time) {
+        line.push(':');
+        two_digits(line, part);
+    }
+    line.push_str(" +0000");
+}
+
+fn two_digits(line: &mut String, number: u64) {
+    for digit in [number / 10 % 10, number % 10] {
+        line.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+    }
 }
 
 fn clock(time: Duration) -> [u64; 3] {

@@ -28,7 +28,8 @@ use super::run::sender::Sender;
 use super::send;
 use super::tolerate::rate::{self, Buckets, Subject};
 use crate::config::ServiceConfig;
-use crate::config::edge::{EdgeConfig, EdgeRate, Maintenance, RouteAnswer, RouteEdge, Setting};
+use crate::config::edge::{EdgeConfig, EdgeRate, RouteAnswer, RouteEdge, Setting};
+use crate::config::network::Network;
 use crate::config::service::tolerance::RateLimit;
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
@@ -44,7 +45,7 @@ pub(super) mod once;
 pub(crate) struct Edge {
     /// The paths of the route.
     path: PathPattern,
-    maintenance: Option<Maintenance>,
+    maintenance: Option<Closed>,
     cors: Option<Permission>,
     compression: Option<Compressing>,
     /// Headers in which the service is told of who asks, on this route or another.
@@ -52,11 +53,44 @@ pub(crate) struct Edge {
     auth: Option<Auth>,
     rate: Option<Rate>,
     once: Option<Once>,
-    answer: Option<RouteAnswer>,
+    answer: Option<Own>,
     rewrite: Option<Template>,
     request_headers: Option<Edits>,
     response_headers: Option<Edits>,
     websocket: Option<websocket::Settings>,
+}
+
+/// Why no service is asked, whatever it is.
+#[derive(Debug)]
+struct Closed {
+    except: Vec<Network>,
+    answer: Response<Bytes>,
+}
+
+/// What the route answers itself.
+#[derive(Debug)]
+enum Own {
+    Always(Response<Bytes>),
+    Redirect { to: Template, status: StatusCode },
+}
+
+impl Closed {
+    fn is_open_to(&self, exchange: &Exchange) -> bool {
+        let client = exchange.journey.client;
+        client.is_some_and(|client| self.except.iter().any(|network| network.contains(client)))
+    }
+}
+
+impl Own {
+    fn of(answer: &RouteAnswer) -> Self {
+        match answer {
+            RouteAnswer::Respond(answer) => Self::Always(send::always_the_same(answer)),
+            RouteAnswer::Redirect { to, status } => Self::Redirect {
+                to: to.clone(),
+                status: StatusCode::from_u16(*status).unwrap_or_default(),
+            },
+        }
+    }
 }
 
 /// How many requests there may be.
@@ -135,14 +169,17 @@ impl Edge {
         let whose = (!is_of_all).then_some(service);
         Some(Arc::new(Self {
             path: spec.path.clone(),
-            maintenance: policies.maintenance.get().cloned(),
+            maintenance: policies.maintenance.get().map(|maintenance| Closed {
+                except: maintenance.except.clone(),
+                answer: send::always_the_same(&maintenance.answer),
+            }),
             cors: policies.cors.get().map(Permission::of),
             compression: policies.compression.get().map(Compressing::of),
             told: told.to_vec(),
             auth: auth.map(|auth| Auth::new(auth, &core.identities)),
             rate: rate.map(|rate| Rate::of(rate, whose, core)),
             once: once.map(|policy| Once::of(policy, service, spec)),
-            answer: route.answer.clone(),
+            answer: route.answer.as_ref().map(Own::of),
             rewrite: route.rewrite.clone(),
             request_headers: policies.request_headers.get().map(Edits::of),
             response_headers: policies.response_headers.get().map(Edits::of),
@@ -215,11 +252,10 @@ impl Passage {
             *answer.status_mut() = StatusCode::NO_CONTENT;
             return Ok(Entered::Answered(answered(answer)));
         }
-        if let Some(maintenance) = &edge.maintenance
-            && !is_excepted(maintenance, exchange)
+        if let Some(closed) = &edge.maintenance
+            && !closed.is_open_to(exchange)
         {
-            let answer = send::always_the_same(&maintenance.answer);
-            return Ok(Entered::Answered(answered(answer)));
+            return Ok(Entered::Answered(answered(closed.answer.clone())));
         }
         remove_alike(request.headers_mut(), &edge.told);
         // Before it is verified who asks, so that guesses count; unless they are counted by who it is.
@@ -234,11 +270,10 @@ impl Passage {
             rate.count(&request, exchange)?;
         }
         match &edge.answer {
-            Some(RouteAnswer::Respond(answer)) => {
-                let answer = send::always_the_same(answer);
-                return Ok(Entered::Answered(answered(answer)));
+            Some(Own::Always(answer)) => {
+                return Ok(Entered::Answered(answered(answer.clone())));
             }
-            Some(RouteAnswer::Redirect { to, status }) => {
+            Some(Own::Redirect { to, status }) => {
                 let answer = self.redirect(to, *status)?;
                 return Ok(Entered::Answered(answered(answer)));
             }
@@ -285,7 +320,7 @@ impl Passage {
         }
     }
 
-    fn redirect(&self, to: &Template, status: u16) -> Result<Response<Bytes>, Fault> {
+    fn redirect(&self, to: &Template, status: StatusCode) -> Result<Response<Bytes>, Fault> {
         let mut location = to.fill(&self.edge.path, self.asked.path());
         if let (Some(query), false) = (self.asked.query(), to.has_query()) {
             location.push('?');
@@ -293,7 +328,7 @@ impl Passage {
         }
         let location = HeaderValue::try_from(location).map_err(malformed)?;
         let mut response = Response::new(Bytes::new());
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+        *response.status_mut() = status;
         response.headers_mut().insert(header::LOCATION, location);
         Ok(response)
     }
@@ -308,11 +343,6 @@ fn say_varies(headers: &mut HeaderMap, name: &'static str) {
     if !named.any(|other| other == "*" || other.eq_ignore_ascii_case(name)) {
         headers.append(header::VARY, HeaderValue::from_static(name));
     }
-}
-
-fn is_excepted(maintenance: &Maintenance, exchange: &Exchange) -> bool {
-    let client = exchange.journey.client;
-    client.is_some_and(|client| maintenance.except.iter().any(|net| net.contains(client)))
 }
 
 fn malformed(error: impl std::fmt::Display) -> Fault {

@@ -392,6 +392,7 @@ impl Exchange {
             visitor.leaves(&Outcome {
                 status,
                 bytes,
+                duration,
                 service: self.service(),
                 fault: cause.map(Cause::as_str),
                 request_id: self.id.as_str(),

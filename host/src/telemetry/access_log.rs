@@ -29,6 +29,8 @@ const BYTES_MAX: usize = 16 << 20;
 const WRITE_BYTES: usize = 64 << 10;
 /// It says who visits what: nobody's but the host's and its group's.
 const MODE: u32 = 0o640;
+/// How long lines gather before they are written: each write and each wake of the thread takes time from requests.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long the host's end waits for lines to be written.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -134,6 +136,9 @@ impl Writer {
     fn follow(&mut self, queue: &Receiver<Message>) {
         let mut lines = String::new();
         while let Ok(first) = queue.recv() {
+            if matches!(first, Message::Line(_)) {
+                thread::sleep(GATHER);
+            }
             let mut next = Some(first);
             let mut ended = None;
             while let Some(message) = next.take() {
