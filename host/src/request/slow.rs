@@ -6,18 +6,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// Fails a write that the peer does not take in time, so that a client that stops reading holds nothing for ever.
-pub(crate) struct Unhurried {
-    stream: TcpStream,
+/// Fails a write that the peer does not take in time, so that one that stops reading holds nothing for ever.
+pub(crate) struct Unhurried<S> {
+    stream: S,
     limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Unhurried {
-    pub(crate) fn new(stream: TcpStream, limit: Duration) -> Self {
+impl<S> Unhurried<S> {
+    pub(crate) fn new(stream: S, limit: Duration) -> Self {
         Self {
             stream,
             limit,
@@ -43,12 +42,12 @@ impl Unhurried {
         );
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            "the client stopped reading",
+            "the other side stopped reading",
         )))
     }
 }
 
-impl AsyncRead for Unhurried {
+impl<S: AsyncRead + Unpin> AsyncRead for Unhurried<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -58,7 +57,7 @@ impl AsyncRead for Unhurried {
     }
 }
 
-impl AsyncWrite for Unhurried {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Unhurried<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

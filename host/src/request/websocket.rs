@@ -98,8 +98,10 @@ impl Asked {
         request.extensions_mut().insert(Opening);
         let mut answered = visit.reach(request).await?;
         let opened = Opened::take(&mut answered.response);
-        // A page of the host's own is no consent.
-        let can_agree = opened.is_some() || matches!(answered.sender, Sender::Guest(_));
+        // A page of the host's own is no consent, nor a guest's in the place of a server.
+        let is_component = service.config.target.kind().is_none();
+        let is_guests = is_component && matches!(answered.sender, Sender::Guest(_));
+        let can_agree = opened.is_some() || is_guests;
         if !can_agree || !answered.response.status().is_success() {
             return Ok(answered);
         }

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::fault::{Cause, Fault};
 use crate::host::Core;
-use crate::registry::Snapshot;
+use crate::registry::{Service, Snapshot};
 use crate::request::body::OutgoingBody;
 use crate::request::exchange::Exchange;
 use crate::request::headers::RequestId;
@@ -232,13 +232,17 @@ impl Told {
             let detail = format!("service {name} is gone, and its WebSockets with it");
             Fault::new(Cause::NotReady, detail)
         })?;
-        let service = choose::first(core, snapshot, service, exchange)?;
+        let chosen = choose::first(core, snapshot, service, exchange)?;
+        // Who talks with a component goes on with one for as long as there is one, whatever else is chosen.
+        let candidate = service.trial.as_ref().map(|trial| &trial.candidate);
+        let all = [Some(chosen), Some(service), candidate];
+        let is_component = |service: &&Arc<Service>| service.config.target.kind().is_none();
+        let service = all.into_iter().flatten().find(is_component);
+        let service = service.ok_or_else(|| {
+            let detail = format!("what answers for {name} now is no component and is told nothing");
+            Fault::new(Cause::NotReady, detail)
+        })?;
         exchange.routed_to(service);
-        if service.config.target.kind().is_some() {
-            let detail =
-                format!("what answers for {name} now is no component, and is told of no messages");
-            return Err(Fault::new(Cause::NotReady, detail));
-        }
         let visit = Visit::new(core, snapshot, service, exchange, None);
         if !may_be_refused {
             return self.insist(visit, request).await;

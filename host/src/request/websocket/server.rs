@@ -1,7 +1,6 @@
 //! A server elsewhere that a client talks with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
@@ -20,8 +19,9 @@ use super::connections::{Line, Seat};
 use super::event::{About, Reply};
 use super::session::end::{GOODBYE_TIMEOUT, closing, code_of};
 use crate::request::backend::upstream::Turn;
+use crate::request::slow::Unhurried;
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<Unhurried<TokioIo<Upgraded>>>;
 type Ears = Mutex<SplitSink<Socket, Message>>;
 
 /// The connection with it.
@@ -29,8 +29,6 @@ pub(super) struct Server {
     turn: Arc<Turn>,
     line: Arc<Line>,
     ears: Arc<Ears>,
-    /// For how long it may take nothing of a message.
-    patience: Duration,
     /// Whether it has said all that it will.
     is_silent: CancellationToken,
     /// A task of its own, since a server may not listen before it has been heard.
@@ -45,7 +43,8 @@ impl Server {
         about: &About,
         seat: &Seat,
     ) -> Self {
-        let stream = TokioIo::new(upgraded);
+        let patience = about.core.config.timeouts.body_idle;
+        let stream = Unhurried::new(TokioIo::new(upgraded), patience);
         let socket = WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await;
         let (ears, mouth) = socket.split();
         let (ears, turn) = (Arc::new(Mutex::new(ears)), Arc::new(turn));
@@ -60,7 +59,6 @@ impl Server {
             turn,
             line,
             ears,
-            patience: about.core.config.timeouts.body_idle,
             is_silent,
             _listening: AbortOnDropHandle::new(listening),
         }
@@ -68,19 +66,15 @@ impl Server {
 
     /// Passes a message on. If it can't be, the connection ends.
     pub(super) async fn message(self: Arc<Self>, message: Message) -> Reply {
-        let said = async { self.ears.lock().await.send(message).await };
-        let why = match timeout(self.patience, said).await {
+        let sent = self.ears.lock().await.send(message).await;
+        match sent {
             // Who is about to hang up has said why, or is about to.
-            Ok(
-                Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(_)),
-            ) => {
-                return Reply::Nothing;
+            Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(_)) => {}
+            Err(error) => {
+                warn(&self.turn, &error.to_string());
+                self.line.close(code::FAILED);
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "[timeouts] body_idle passed before it took a message".to_owned(),
-        };
-        warn(&self.turn, &why);
-        self.line.close(code::FAILED);
+        }
         Reply::Nothing
     }
 
