@@ -81,8 +81,8 @@ pub(crate) async fn serve(
     }
 }
 
-/// A request was answered before anything was looked at but where it is for.
-fn sent_elsewhere<B>(core: &Core, request: &Request<B>, client: &Client, status: StatusCode) {
+/// A request was sent to where TLS is spoken, before anything else was done with it.
+fn log_redirected<B>(core: &Core, request: &Request<B>, client: &Client, status: StatusCode) {
     if let Some(visitor) = Visitor::of(request, client, core) {
         let outcome = Outcome {
             status,

@@ -12,6 +12,7 @@ use crate::support::setup::Setup;
 use crate::support::upstream::Upstream;
 use crate::support::verb::skep_in;
 use crate::support::wait::within;
+use crate::support::websocket_server::Server;
 use crate::support::{Host, guest, probe};
 
 const FOLDER: &str = "examples/gateway";
@@ -65,14 +66,14 @@ async fn legacy() -> Upstream {
     .await
 }
 
-/// The example, with `legacy` elsewhere.
-fn example(legacy: &Upstream) -> Setup {
+/// The example, with `legacy` and `chat` elsewhere.
+fn example(legacy: &Upstream, chat: &Server) -> Setup {
     let target = root().join("target").display().to_string();
     let settings = fs::read_to_string(root().join(FOLDER).join("skep.toml")).unwrap();
-    let settings = settings.replace("../../target", &target).replace(
-        "http://127.0.0.1:8081",
-        &format!("http://{}", legacy.address),
-    );
+    let settings = settings
+        .replace("../../target", &target)
+        .replace("http://127.0.0.1:8081", &legacy.url())
+        .replace("http://127.0.0.1:8080", &chat.upstream.url());
     let setup = Host::empty().settings(&settings);
     let public = setup.path().join("public");
     fs::create_dir(&public).unwrap();
@@ -115,8 +116,8 @@ async fn every_command_of_the_readme_shows_what_it_says() {
     for built in [guest("hello"), guest("chat"), probe("headers")] {
         assert!(built.is_file());
     }
-    let legacy = legacy().await;
-    let setup = example(&legacy);
+    let (legacy, chat) = (legacy().await, Server::start().await);
+    let setup = example(&legacy, &chat);
     let folder = setup.path().display().to_string();
     let blocks = blocks();
     let issuer = blocks[0].lines().find(|line| line.contains("token.sh"));
@@ -138,19 +139,34 @@ async fn every_command_of_the_readme_shows_what_it_says() {
 
 #[tokio::test]
 async fn its_page_is_of_files_and_talks_to_a_service() {
-    let legacy = legacy().await;
-    let host = example(&legacy).start().await;
+    let (legacy, mut chat) = (legacy().await, Server::start().await);
+    let host = example(&legacy, &chat).start().await;
     let page = Page::new().await;
     // The page is the host's: another of its own origin tells what became of it.
-    let script = format!(
-        "const heard = new Promise((done) => addEventListener('message', (event) => done(event.data)));
-         const frame = document.createElement('iframe');
-         frame.src = 'http://{}/';
-         document.body.append(frame);
-         return await heard;",
-        host.gateway
-    );
-    let found = page.run(&script).await;
+    let heard = async |query: &str| {
+        let script = format!(
+            "const heard = new Promise((done) => addEventListener('message', (event) => done(event.data)));
+             const frame = document.createElement('iframe');
+             frame.src = 'http://{}/{query}';
+             document.body.append(frame);
+             return await heard;",
+            host.gateway
+        );
+        page.run(&script).await
+    };
+    let found = heard("").await;
     assert!(found.contains(": hello from a page"), "{found}");
+    let talk = async {
+        let mut socket = chat.next().await;
+        socket.send("you are b").await;
+        let said = socket.text().await;
+        socket.send(format!("a server heard {said}")).await;
+        socket
+    };
+    let (found, _socket) = tokio::join!(heard("?chat=/elsewhere/chat"), talk);
+    assert!(
+        found.contains("a server heard b hello from a page"),
+        "{found}"
+    );
     host.stop().await;
 }

@@ -1,8 +1,10 @@
 //! No more connections are served at a time than the settings say; the next one waits until another has gone.
 
 use futures::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Host, guest};
+use crate::support::wait::within;
+use crate::support::{Host, client, guest};
 
 const MAX: usize = 2;
 /// Requests on each of the others in whose time the next connection would have been served as well.
@@ -34,6 +36,25 @@ async fn one_connection_too_many_is_served_once_another_has_gone() {
     drop(served.pop());
     assert_eq!(next.finish().await.status(), 200);
     assert_eq!(served[0].get("/a").await.status(), 200);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_waits_keeps_no_place_from_another() {
+    let host = Host::with("a", guest("hello"))
+        .settings("[connections]\nmax = 1\n")
+        .flag("--tls-listen=127.0.0.1:0")
+        .flag("--tls-self-signed")
+        .start()
+        .await;
+    for _ in 0..3 {
+        assert_eq!(host.get("/a").await.status(), 200);
+        // What is no handshake is an end, as soon as somebody looks at it.
+        let mut other = client::connect(host.tls[0]).await;
+        other.write_all(b"no TLS\r\n\r\n").await.unwrap();
+        let mut end = Vec::new();
+        drop(within("the other listener", other.read_to_end(&mut end)).await);
+    }
     host.stop().await;
 }
 

@@ -360,6 +360,25 @@ async fn a_body_may_be_in_any_frames_and_have_trailers() {
 }
 
 #[tokio::test]
+async fn who_is_silent_is_told_which_requests_were_the_last_and_may_still_ask_one() {
+    let host = Host::with("a", guest("hello"))
+        .settings("[timeouts]\nheader = \"1s\"\nidle = \"1s\"\n")
+        .start()
+        .await;
+    let mut frames = Frames::open(host.gateway, &[]).await;
+    frames.send(headers(1, &asks("GET", "/a"))).await;
+    assert_eq!(frames.outcome(1).await, Outcome::Status(200));
+    let first = frames.until("GOAWAY", |frame| frame.kind == GOAWAY).await;
+    assert_eq!((first.code(), first.last_stream()), (NO_ERROR, WINDOW_MAX));
+    // Sent before the client could know.
+    frames.send(headers(3, &asks("GET", "/a"))).await;
+    assert_eq!(frames.outcome(3).await, Outcome::Status(200));
+    assert_eq!(frames.end().await, None, "it does not answer the PING");
+    assert_eq!(host.ended_by("silent").await, 1.0);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_host_that_ends_says_so_and_finishes_what_it_has_begun() {
     let host = host().await;
     let mut frames = Frames::open(host.gateway, &[]).await;

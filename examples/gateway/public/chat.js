@@ -5,7 +5,8 @@ const show = (text) => {
     // Whoever shows this page in a frame may know.
     if (parent !== window && text.includes("hello")) parent.postMessage(text, "*");
 };
-const chat = new WebSocket(new URL("/chat", location.href.replace(/^http/, "ws")));
+const path = new URLSearchParams(location.search).get("chat") ?? "/chat";
+const chat = new WebSocket(new URL(path, location.href.replace(/^http/, "ws")));
 chat.onmessage = (event) => {
     show(event.data);
     const me = event.data.match(/^you are (\w+)$/);

@@ -8,18 +8,22 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::OptionFuture;
 use http::uri::Scheme;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::activity::Activity;
+use super::body::OutgoingBody;
 use super::headers::Client;
 use super::redirect;
 use super::slow::Unhurried;
@@ -33,6 +37,8 @@ pub(crate) use self::activity::Busy;
 mod activity;
 mod speech;
 
+/// How long a client may take to notice that its silence has ended the connection. What it asks in this time is answered.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the process has run out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -65,28 +71,26 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     /// Accepts until the host drains.
     pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, speech: Speech) {
-        let counted = &self.core.traffic.connections;
         loop {
-            if self.connections.available_permits() == 0 {
-                counted.limited();
-            }
-            let Some(permit) = self
-                .draining
-                .run_until_cancelled(self.connections.clone().acquire_owned())
-                .await
-            else {
-                return;
-            };
             let Some(accepted) = self.draining.run_until_cancelled(listener.accept()).await else {
                 return;
             };
-            match (accepted, permit) {
-                (Ok((stream, peer)), Ok(permit)) => self.hand_over(stream, peer, &speech, permit),
-                (Err(error), _) => {
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
-                (Ok(_), Err(_)) => return,
+            };
+            // After it was accepted: a listener that waits for clients keeps no place from another's.
+            if self.connections.available_permits() == 0 {
+                self.core.traffic.connections.limited();
+            }
+            let place = self.connections.clone().acquire_owned();
+            match self.draining.run_until_cancelled(place).await {
+                Some(Ok(permit)) => self.hand_over(stream, peer, &speech, permit),
+                Some(Err(_)) | None => return,
             }
         }
     }
@@ -196,18 +200,7 @@ impl Acceptor {
             let busy = activity.enter();
             let (core, client, next) = (self.core.clone(), client.clone(), next.clone());
             async move {
-                let behind = client.behind(request.headers(), &core.config.trusted_proxies);
-                let client = behind.as_ref().unwrap_or(&client);
-                // A proxy that has spoken TLS with its client has done what is asked for.
-                let redirect = redirect.filter(|_| client.scheme == Scheme::HTTP);
-                let elsewhere = redirect.and_then(|port| redirect::to_tls(&request, port));
-                let mut response = match elsewhere {
-                    Some(response) => {
-                        super::sent_elsewhere(&core, &request, client, response.status());
-                        response
-                    }
-                    None => super::serve(&core, request, client, busy).await,
-                };
+                let mut response = answer(&core, request, &client, redirect, busy).await;
                 if let Some(session) = Pledge::take(&mut response) {
                     next.set(session);
                 }
@@ -222,11 +215,17 @@ impl Acceptor {
         let silence = activity.silence(timeouts.header, timeouts.idle);
         let mut silence = std::pin::pin!(silence);
         let mut abuse = std::pin::pin!(activity.abuse());
+        let mut farewell = std::pin::pin!(OptionFuture::<Sleep>::from(None));
+        let mut is_silent = false;
         loop {
             tokio::select! {
                 biased;
                 result = connection.as_mut() => {
-                    let Err(error) = result else { return Ended::Closed };
+                    let error = match result {
+                        _ if is_silent => return Ended::Silent,
+                        Ok(()) => return Ended::Closed,
+                        Err(error) => error,
+                    };
                     let ended = Ended::by(&*error);
                     let error = crate::telemetry::chain(&*error);
                     tracing::debug!(%peer, error, reason = ended.as_str(), "connection ended");
@@ -236,7 +235,17 @@ impl Acceptor {
                     ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = silence.as_mut() => return Ended::Silent,
+                () = silence.as_mut(), if !is_silent => {
+                    is_silent = true;
+                    connection.as_mut().graceful_shutdown();
+                    farewell.set(Some(sleep(FAREWELL)).into());
+                }
+                Some(()) = farewell.as_mut(), if is_silent => {
+                    if activity.is_idle() {
+                        return Ended::Silent;
+                    }
+                    farewell.set(Some(sleep(FAREWELL)).into());
+                }
                 () = abuse.as_mut() => {
                     // It is not asked to go: it could do the same for as long as it does not answer.
                     tracing::info!(%peer, "connection cut: the client only takes back what it asks");
@@ -244,6 +253,27 @@ impl Acceptor {
                 }
             }
         }
+    }
+}
+
+/// Answers a request of who is at the other end, or of whom that sent it for; `redirect` as in [`Speech`].
+async fn answer(
+    core: &Arc<Core>,
+    request: Request<Incoming>,
+    client: &Client,
+    redirect: Option<u16>,
+    busy: Busy,
+) -> Response<OutgoingBody> {
+    let behind = client.behind(request.headers(), &core.config.trusted_proxies);
+    let client = behind.as_ref().unwrap_or(client);
+    // A proxy that has spoken TLS with its client has done what is asked for.
+    let redirect = redirect.filter(|_| client.scheme == Scheme::HTTP);
+    match redirect.and_then(|port| redirect::to_tls(&request, port)) {
+        Some(response) => {
+            super::log_redirected(core, &request, client, response.status());
+            response
+        }
+        None => super::serve(core, request, client, busy).await,
     }
 }
 

@@ -43,6 +43,11 @@ impl Activity {
         Busy(self.clone())
     }
 
+    /// Whether there is no request.
+    pub(super) fn is_idle(&self) -> bool {
+        self.requests.load(Acquire) == 0
+    }
+
     fn resets(&self) -> MutexGuard<'_, Resets> {
         self.resets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,7 +66,7 @@ impl Activity {
             sleep_until(look).await;
             let now = Instant::now();
             // Before the time of the last answer, which is noted first.
-            let has_request = self.requests.load(Acquire) > 0;
+            let has_request = !self.is_idle();
             let over = match self.answered.load(Relaxed) {
                 0 => self.opened + first,
                 answered => self.opened + Duration::from_millis(answered) + between,
