@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::wait::within;
+use crate::support::wait::{until, within};
 use crate::support::{Host, client, guest};
 
 const MAX: usize = 2;
@@ -66,8 +66,12 @@ async fn however_many_come_all_are_served_in_their_turn() {
         .await;
     let before = host.resident();
     let idle = [host.connect().await, host.connect().await];
+    until("both to be accepted", async || {
+        let open = host.metric("skep_connections", &[]).await;
+        (open == Some(MAX as f64)).then_some(())
+    })
+    .await;
     let waiting = join_all((0..MANY).map(|_| host.begin("/a"))).await;
-    assert_eq!(host.metric("skep_connections", &[]).await, Some(MAX as f64));
     assert!(waiting.iter().all(|request| !request.is_over()));
     assert_eq!(host.admin("/healthz").await.status(), 200);
     drop(idle);
