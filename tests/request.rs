@@ -38,6 +38,7 @@ mod http2_frames;
 mod http2_memory;
 mod http2_requests;
 mod idempotency;
+mod idempotency_bounds;
 mod idempotency_restart;
 mod instances;
 mod large_body;

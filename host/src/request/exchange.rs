@@ -24,6 +24,7 @@ use crate::telemetry::traffic::HostTraffic;
 pub(crate) use self::log::late;
 
 pub(crate) mod access;
+mod acted;
 mod learnt;
 mod log;
 
@@ -49,6 +50,8 @@ pub(crate) struct Exchange {
     refused: Notify,
     /// Whether the guest waits for a part of the request's body that has not arrived.
     awaits_caller: AtomicBool,
+    /// Whether somebody may have done something about it, and failed then.
+    may_have_acted: AtomicBool,
     sent: Mutex<Sent>,
     /// What is left of the client's rate, if that is limited.
     quota: OnceLock<Quota>,
@@ -156,6 +159,7 @@ impl Exchange {
             fault: OnceLock::new(),
             refused: Notify::new(),
             awaits_caller: AtomicBool::new(false),
+            may_have_acted: AtomicBool::new(false),
             sent: Mutex::default(),
             quota: OnceLock::new(),
             cookie: OnceLock::new(),
@@ -206,6 +210,7 @@ impl Exchange {
 
     /// The request was tried as in this turn of it, whatever came of that.
     pub(crate) fn tried_as(&self, turn: &Self) {
+        self.acted_as(turn);
         if let Some(revision) = turn.revision.get() {
             self.runs_on(revision);
         }

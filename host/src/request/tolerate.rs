@@ -122,7 +122,9 @@ impl<'a> Layer<'a> {
                 }
                 let turn = exchange.turn(other);
                 let other = visit.of(other).in_turn(&turn);
-                match other.attempt(request_of(&spare)).await {
+                let answered = other.attempt(request_of(&spare)).await;
+                exchange.acted_as(&turn);
+                match answered {
                     Ok(mut answered) => {
                         exchange.keep(&turn);
                         exchange.covered(&fault, name.as_str());

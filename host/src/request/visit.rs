@@ -11,7 +11,7 @@ use super::backend::{Backend, Holds};
 use super::body::early::Early;
 use super::call::Errand;
 use super::exchange::Exchange;
-use super::gate::Slot;
+use super::gate::{Sample, Slot};
 use super::run::meter::Payer;
 use super::run::sender::Sender;
 use super::run::{self, Answered, Task, is_much_less};
@@ -136,6 +136,21 @@ impl<'a> Visit<'a> {
             (gate.sample(deadline).await?, gate.admit(deadline).await?)
         };
         exchange.runs_on(&lease.revision);
+        let answered = self.begun((slot, lease), sample, request, deadline).await;
+        answered.inspect_err(|fault| exchange.failed_when_begun(fault))
+    }
+
+    /// From where the service may do something about the request.
+    async fn begun(
+        self,
+        (slot, lease): (Slot, Lease),
+        sample: Option<Sample>,
+        request: Request<WasiBody>,
+        deadline: Instant,
+    ) -> Result<Answered, Fault> {
+        let Self {
+            service, exchange, ..
+        } = self;
         let replays = &self.core.replays;
         let (request, notebook) =
             notebook::open(replays, service, &lease.revision, exchange, request);
@@ -147,7 +162,7 @@ impl<'a> Visit<'a> {
         };
         let answered = answered?;
         if !exchange.is_check {
-            gate.answered(sample);
+            service.standing.gate.answered(sample);
         }
         // The guest may make anything of a body that was refused; the caller shall know why. And nothing of the answer
         // is out yet if the guest failed when it had begun with it.

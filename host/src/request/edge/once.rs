@@ -282,18 +282,19 @@ impl Ticket {
             Ok(answered) => {
                 // As long again as the service may take for the head.
                 let until = Instant::now() + service.config.limits.timeout;
-                take(answered, &turn, idle, self.body_max, until).await
+                let taken = take(answered, &turn, idle, self.body_max, until).await;
+                taken.inspect_err(|fault| turn.failed_when_begun(fault))
             }
             Err(fault) => Err(fault),
+        };
+        let without_answer = match turn.may_have_acted() {
+            true => End::Lost,
+            false => End::Free,
         };
         let (response, rest) = match taken {
             Ok(taken) => taken,
             Err(fault) => {
-                let end = match may_have_acted(&turn, &fault) {
-                    true => End::Lost,
-                    false => End::Free,
-                };
-                self.end(end).await?;
+                self.end(without_answer).await?;
                 return Err(fault);
             }
         };
@@ -309,7 +310,7 @@ impl Ticket {
                 headers: write_headers(response.headers()),
                 body: response.body().clone(),
             }),
-            false => End::Free,
+            false => without_answer,
         };
         self.end(end).await?;
         Ok(answered(response))
@@ -336,59 +337,5 @@ impl Drop for Ticket {
             };
             self.core.state.keys.end_soon(self.id, end);
         }
-    }
-}
-
-/// Whether the service may have done something about a request that ended so. What no revision has got is not begun.
-fn may_have_acted(turn: &Exchange, fault: &Fault) -> bool {
-    turn.revision.get().is_some() && !fault.unobserved && !is_refusal(fault.cause)
-}
-
-/// Whether a request that ends so has been with nobody who could have done something about it. An instance that can't be
-/// started is not said here: its fault says whether it was observed.
-fn is_refusal(cause: Cause) -> bool {
-    match cause {
-        Cause::MalformedRequest
-        | Cause::HeadTooLarge
-        | Cause::NoRoute
-        | Cause::NoFile
-        | Cause::WrongMethod
-        | Cause::Unauthenticated
-        | Cause::Forbidden
-        | Cause::ForeignOrigin
-        | Cause::UpgradeVersion
-        | Cause::NoRevision
-        | Cause::RateLimited
-        | Cause::IdempotencyKeyMissing
-        | Cause::IdempotencyKeyMalformed
-        | Cause::IdempotencyKeyReused
-        | Cause::IdempotencyInFlight
-        | Cause::IdempotencyInDoubt
-        | Cause::Overloaded
-        | Cause::QueueFull
-        | Cause::IdentityUnknown
-        | Cause::SocketsFull
-        | Cause::NotReady
-        | Cause::BreakerOpen
-        | Cause::Unhealthy
-        | Cause::UpstreamUnreachable
-        | Cause::PoolExhausted => true,
-        // What is shut down may have begun.
-        Cause::Draining
-        | Cause::BodyTooLarge
-        | Cause::BodyTimeout
-        | Cause::CallerGone
-        | Cause::GuestTrapped
-        | Cause::GuestOutOfMemory
-        | Cause::NoResponse
-        | Cause::InvalidResponse
-        | Cause::CalleeFailed
-        | Cause::UpstreamFailed
-        | Cause::BodyStalled
-        | Cause::InstantiationFailed
-        | Cause::CpuDeadline
-        | Cause::WallDeadline
-        | Cause::CallLoop
-        | Cause::HostFailed => false,
     }
 }

@@ -1,25 +1,6 @@
-//! Who sends a request, and what is in doubt of what became of it.
+//! Who sends a request.
 
 use super::*;
-
-#[test]
-fn what_is_in_doubt_is_what_a_revision_may_have_acted_on() {
-    let turn = Exchange::of_nobody();
-    // No revision had it.
-    for cause in Cause::ALL {
-        assert!(!may_have_acted(&turn, &cause.into()), "{cause:?}");
-    }
-    for (cause, expected) in [
-        (Cause::WallDeadline, false),
-        (Cause::GuestTrapped, false),
-        (Cause::UpstreamFailed, false),
-        (Cause::QueueFull, true),
-        (Cause::BreakerOpen, true),
-        (Cause::UpstreamUnreachable, true),
-    ] {
-        assert_eq!(is_refusal(cause), expected, "{cause:?}");
-    }
-}
 
 #[test]
 fn clients_that_say_who_they_are_in_different_ways_are_different() {
