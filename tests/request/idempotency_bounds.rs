@@ -4,6 +4,7 @@ use http::Request;
 
 use crate::support::client::full;
 use crate::support::elsewhere::Elsewhere;
+use crate::support::wait::until;
 use crate::support::{Answer, Host, fault, guest, probe};
 
 const IN_DOUBT: &str = "urn:skep:fault:idempotency_in_doubt";
@@ -58,5 +59,34 @@ async fn an_answer_of_another_service_does_not_free_the_key_of_one_that_acted() 
         let answer = put(&host, "/idle").await;
         assert_eq!((answer.status(), answer.header(REPLAYED)), (200, None));
     }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_can_not_be_looked_up_are_waited_for_until_the_deadline() {
+    let limits = "[limits]\ntimeout = \"3s\"\n";
+    let host = Host::with("a", probe("as_told"))
+        .manifest(
+            "a",
+            &format!("{limits}[edge.idempotency]\nmethods = [\"PUT\"]\n"),
+        )
+        .start()
+        .await;
+    assert_eq!(put(&host, "/a").await.status(), 200);
+    let database = rusqlite::Connection::open(host.state().join("idempotency.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let request = || Request::put("/a").header("idempotency-key", "other");
+    let late = host.request(request().body(full("")).unwrap()).await;
+    assert_eq!(late.status(), 500);
+    let detail = host.logged(&late).await.field("detail");
+    assert!(detail.contains("[limits] timeout passed"), "{detail}");
+    database.execute_batch("COMMIT").unwrap();
+    // Nobody waited for the key when it was taken.
+    let answer = until("the key to be free", async || {
+        let answer = host.request(request().body(full("")).unwrap()).await;
+        (answer.status() == 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.header(REPLAYED), None);
     host.stop().await;
 }

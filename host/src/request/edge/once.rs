@@ -2,6 +2,7 @@
 //! kept before the client has it. The client may be gone by then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Request;
@@ -35,6 +36,8 @@ mod tests;
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Seconds after which the first request of a key may have been answered.
 const RETRY_AFTER: u32 = 1;
+/// How long an answer waits until it is written down.
+const END_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A policy, and what its keys are known by beside themselves.
 #[derive(Debug)]
@@ -108,13 +111,16 @@ impl Once {
         let fingerprint = part(part(Sha256::new(), method.as_bytes()), asked.as_bytes());
         let (parts, body) = request.into_parts();
         let body_max = usize::try_from(self.policy.body_max).unwrap_or(usize::MAX);
-        let (body, held) = collect_in_time(&core.state, exchange, body, body_max).await?;
+        // Who sends slowly does not keep others from the memory.
+        let collected = collect(&core.state, exchange, body, body_max);
+        let (body, held) = in_time(exchange, collected, not_arrived).await?;
         let looked = core.state.keys.begin(keys::Request {
             id,
             fingerprint: part(fingerprint, &body).finalize().into(),
             expiry: self.policy.expiry,
         });
-        match looked.await.map_err(unwritten)? {
+        let looked = async { looked.await.map_err(unwritten) };
+        match in_time(exchange, looked, not_looked_up).await? {
             Looked::Begun => {
                 let ticket = Ticket {
                     core: core.clone(),
@@ -150,6 +156,11 @@ fn refused(verdict: Verdict) -> Fault {
     }
 }
 
+fn not_looked_up() -> Fault {
+    let detail = "[limits] timeout passed before the idempotency key was looked up";
+    Fault::new(Cause::HostFailed, detail)
+}
+
 fn unwritten(error: keys::KeysError) -> Fault {
     Fault::new(Cause::HostFailed, error)
 }
@@ -183,24 +194,22 @@ fn crowded() -> Fault {
     Fault::new(Cause::Overloaded, detail)
 }
 
-/// The same by the request's deadline: who sends slowly does not keep others from the memory.
-async fn collect_in_time(
-    state: &State,
+/// Waits for what is `awaited` until the request's deadline.
+async fn in_time<T>(
     exchange: &Exchange,
-    body: WasiBody,
-    most: usize,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Fault> {
-    let collected = collect(state, exchange, body, most);
+    awaited: impl Future<Output = Result<T, Fault>>,
+    late: fn() -> Fault,
+) -> Result<T, Fault> {
     let Some(service) = exchange.routed() else {
-        return collected.await;
+        return awaited.await;
     };
-    match timeout_at(exchange.deadline(service), collected).await {
-        Ok(collected) => collected,
-        Err(_) => {
-            let detail = "[limits] timeout passed before the body had arrived";
-            Err(Fault::new(Cause::BodyTimeout, detail))
-        }
-    }
+    let awaited = timeout_at(exchange.deadline(service), awaited).await;
+    awaited.unwrap_or_else(|_| Err(late()))
+}
+
+fn not_arrived() -> Fault {
+    let detail = "[limits] timeout passed before the body had arrived";
+    Fault::new(Cause::BodyTimeout, detail)
 }
 
 /// The whole body of a request, and the right to hold it in memory.
@@ -318,12 +327,16 @@ impl Ticket {
 
     async fn end(&mut self, end: End) -> Result<(), Fault> {
         self.ended = true;
-        self.core
-            .state
-            .keys
-            .end(self.id, end)
-            .await
-            .map_err(unwritten)
+        let written = self.core.state.keys.end(self.id, end);
+        let until = Instant::now() + END_WAIT_MAX;
+        timeout_at(until, written).await.map_or_else(
+            |_| {
+                // It is written when the disk comes to it.
+                let detail = "what became of a request with an idempotency key is not written yet";
+                Err(Fault::new(Cause::HostFailed, detail))
+            },
+            |written| written.map_err(unwritten),
+        )
     }
 }
 
