@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skep_policy::idempotency::Verdict;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::table::Table;
 use super::now_unix_ms;
@@ -21,7 +21,8 @@ mod tests;
 
 /// Requests whose keys are looked up and written at once.
 const BATCH_MAX: usize = 64;
-/// Bytes of requests that are held in memory at once until they are answered.
+/// Bytes that are held in memory at once: of requests until they are answered, of answers while they are taken in, written
+/// down, read and sent.
 const HELD_BYTES_MAX: usize = 64 << 20;
 
 /// A request, as its key's row in the database.
@@ -47,6 +48,39 @@ pub(crate) struct Kept {
     pub(crate) body: Bytes,
 }
 
+/// An answer that is kept, as it was found: the next look may find another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    id: Id,
+    fingerprint: [u8; 32],
+    /// What it takes in memory, and a little more.
+    pub(crate) bytes: u64,
+}
+
+impl Kept {
+    /// The same with the right to hold it in memory.
+    fn with(self, held: OwnedSemaphorePermit) -> Self {
+        let body = holding(self.body, held);
+        Self { body, ..self }
+    }
+}
+
+/// Bytes, and the right to hold them in memory, which is given back with the last of them.
+pub(crate) fn holding(bytes: Bytes, held: OwnedSemaphorePermit) -> Bytes {
+    Bytes::from_owner(Held { bytes, _held: held })
+}
+
+struct Held {
+    bytes: Bytes,
+    _held: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// What became of a request that was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
@@ -63,8 +97,8 @@ pub(crate) enum End {
 pub(crate) enum Looked {
     /// It is as good as new, and taken.
     Begun,
-    /// This was answered.
-    Answered(Kept),
+    /// It was answered, and this is where to fetch that.
+    Answered(Found),
     /// It is refused.
     Refused(Verdict),
     /// It is refused as well: there is no room for another key.
@@ -79,6 +113,14 @@ pub(crate) struct KeysError {
     detail: String,
 }
 
+/// What came of a job.
+#[derive(Debug, PartialEq, Eq)]
+enum Done {
+    Looked(Looked),
+    Fetched(Option<Kept>),
+    Ended,
+}
+
 /// The keys.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -90,6 +132,11 @@ pub(crate) struct Keys {
 
 enum Job {
     Begin(Request, oneshot::Sender<Result<Looked, KeysError>>),
+    Fetch(
+        Found,
+        OwnedSemaphorePermit,
+        oneshot::Sender<Result<Option<Kept>, KeysError>>,
+    ),
     End(Id, End, Option<oneshot::Sender<Result<(), KeysError>>>),
 }
 
@@ -116,6 +163,20 @@ impl Keys {
             looked,
         };
         (&mut waiting.looked).await.map_err(|_| self.gone())?
+    }
+
+    /// Fetches an answer that was found, with the right to hold that much in memory; None if it is not there any more.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub(crate) async fn fetch(
+        &self,
+        found: Found,
+        held: OwnedSemaphorePermit,
+    ) -> Result<Option<Kept>, KeysError> {
+        let (reply, kept) = oneshot::channel();
+        self.send(Job::Fetch(found, held, reply))?;
+        kept.await.map_err(|_| self.gone())?
     }
 
     /// Writes down what became of a request that was begun.
@@ -206,7 +267,7 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn at_once(&mut self, batch: &[Job]) -> rusqlite::Result<Vec<Option<Looked>>> {
+    fn at_once(&mut self, batch: &[Job]) -> rusqlite::Result<Vec<Done>> {
         let table = match &mut self.table {
             Some(table) => table,
             none => none.insert(Table::open(self.path, self.life)?),
@@ -238,7 +299,7 @@ impl Job {
     /// The end of a request, to be written later; its answer is not held until then.
     fn end_without_answer(&self) -> Option<Self> {
         match self {
-            Self::Begin(..) => None,
+            Self::Begin(..) | Self::Fetch(..) => None,
             Self::End(id, End::Free, _) => Some(Self::End(*id, End::Free, None)),
             Self::End(id, _, _) => Some(Self::End(*id, End::Lost, None)),
         }
@@ -246,22 +307,33 @@ impl Job {
 }
 
 /// Tells those who asked. What was begun for somebody who is gone is to be freed.
-fn tell(path: &Path, batch: Vec<Job>, done: Result<Vec<Option<Looked>>, KeysError>) -> Vec<Job> {
-    let (looked, failed) = match done {
-        Ok(looked) => (looked, None),
+fn tell(path: &Path, batch: Vec<Job>, done: Result<Vec<Done>, KeysError>) -> Vec<Job> {
+    let (done, failed) = match done {
+        Ok(done) => (done, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    let (mut looked, mut abandoned) = (looked.into_iter(), Vec::new());
+    let (mut done, mut abandoned) = (done.into_iter(), Vec::new());
     for job in batch {
-        let outcome = looked.next().flatten();
+        let done = done.next();
         // Whoever asked may be gone.
         match (job, &failed) {
             (Job::Begin(_, reply), Some(error)) => drop(reply.send(Err(error.clone()))),
             (Job::Begin(request, reply), None) => {
-                let none = || KeysError::new(path, "was not looked up");
-                if let Err(Ok(Looked::Begun)) = reply.send(outcome.ok_or_else(none)) {
+                let looked = match done {
+                    Some(Done::Looked(looked)) => Ok(looked),
+                    _ => Err(KeysError::new(path, "was not looked up")),
+                };
+                if let Err(Ok(Looked::Begun)) = reply.send(looked) {
                     abandoned.push(Job::End(request.id, End::Free, None));
                 }
+            }
+            (Job::Fetch(_, _, reply), Some(error)) => drop(reply.send(Err(error.clone()))),
+            (Job::Fetch(_, held, reply), None) => {
+                let kept = match done {
+                    Some(Done::Fetched(kept)) => kept.map(|kept| kept.with(held)),
+                    _ => None,
+                };
+                drop(reply.send(Ok(kept)));
             }
             (Job::End(_, _, Some(reply)), Some(error)) => drop(reply.send(Err(error.clone()))),
             (Job::End(_, _, Some(reply)), None) => drop(reply.send(Ok(()))),

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use sha2::{Digest, Sha256};
 use skep_policy::idempotency::{Asked, Idempotency, Verdict, is_kept};
 use skep_policy::routes::RouteSpec;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
@@ -134,7 +134,12 @@ impl Once {
                 let request = Request::from_parts(parts, body.boxed_unsync());
                 Ok(Found::First(request, ticket))
             }
-            Looked::Answered(kept) => Ok(Found::Answered(replayed(kept, &core.state.keys.held)?)),
+            Looked::Answered(found) => {
+                drop((body, held));
+                let replayed = replay(core, found);
+                let replayed = in_time(exchange, replayed, not_looked_up).await?;
+                Ok(Found::Answered(replayed))
+            }
             Looked::Refused(verdict) => Err(refused(verdict)),
             Looked::Full => {
                 let detail = "as many idempotency keys are known as may be";
@@ -142,6 +147,16 @@ impl Once {
             }
         }
     }
+}
+
+/// What was answered before, once more.
+async fn replay(core: &Core, found: keys::Found) -> Result<Answered, Fault> {
+    let keys = &core.state.keys;
+    let bytes = usize::try_from(found.bytes).unwrap_or(usize::MAX);
+    let held = claim(&keys.held, bytes).ok_or_else(crowded)?;
+    let kept = keys.fetch(found, held).await.map_err(unwritten)?;
+    // Whoever asks again learns what is known of the key since.
+    replayed(kept.ok_or_else(crowded)?)
 }
 
 fn refused(verdict: Verdict) -> Fault {
@@ -184,9 +199,26 @@ fn sent_by(scope: Sha256, exchange: &Exchange, headers: &HeaderMap) -> Sha256 {
     part(part(scope, issuer.as_bytes()), who.name())
 }
 
-/// Permits to hold as many bytes in memory.
-fn permits_for(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+/// The right to hold as many bytes in memory, if there is room.
+fn claim(memory: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    memory.clone().try_acquire_many_owned(permits).ok()
+}
+
+/// The same beside what is held already. False if there is no room.
+fn claim_more(
+    memory: &Arc<Semaphore>,
+    held: &mut Option<OwnedSemaphorePermit>,
+    bytes: usize,
+) -> bool {
+    let Some(more) = claim(memory, bytes) else {
+        return false;
+    };
+    match held {
+        Some(held) => held.merge(more),
+        none => *none = Some(more),
+    }
+    true
 }
 
 fn crowded() -> Fault {
@@ -237,12 +269,8 @@ async fn collect(
         if bytes.len() + data.len() > most {
             return too_large();
         }
-        let held_by_all = state.keys.held.clone();
-        let more = held_by_all.try_acquire_many_owned(permits_for(data.len()));
-        let more = more.map_err(|_| crowded())?;
-        match &mut held {
-            Some(held) => held.merge(more),
-            none => *none = Some(more),
+        if !claim_more(&state.keys.held, &mut held, data.len()) {
+            return Err(crowded());
         }
         bytes.extend_from_slice(&data);
     }
@@ -291,7 +319,14 @@ impl Ticket {
             Ok(answered) => {
                 // As long again as the service may take for the head.
                 let until = Instant::now() + service.config.limits.timeout;
-                let taken = take(answered, &turn, idle, self.body_max, until).await;
+                let taken = take(
+                    answered,
+                    &turn,
+                    (idle, until),
+                    &core.state.keys.held,
+                    self.body_max,
+                )
+                .await;
                 taken.inspect_err(|fault| turn.failed_when_begun(fault))
             }
             Err(fault) => Err(fault),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use skep_policy::idempotency::{Known, State, Verdict, judge};
 
-use super::{End, Id, Job, Kept, Looked, Request, now_unix_ms};
+use super::{Done, End, Found, Id, Job, Kept, Looked, Request, now_unix_ms};
 
 const TABLES: &str = include_str!("../keys.sql");
 /// "SkKy": says whose database it is.
@@ -74,8 +74,8 @@ impl Table {
         })
     }
 
-    /// Does all or nothing of it; what was found for each that begins.
-    pub(super) fn at_once(&mut self, jobs: &[Job]) -> rusqlite::Result<Vec<Option<Looked>>> {
+    /// Does all or nothing of it; what came of each.
+    pub(super) fn at_once(&mut self, jobs: &[Job]) -> rusqlite::Result<Vec<Done>> {
         let now = now_unix_ms();
         let write = self
             .connection
@@ -86,17 +86,18 @@ impl Table {
             size: self.size,
             most: self.most,
         };
-        let looked = jobs.iter().map(|job| match job {
-            Job::Begin(request, _) => rows.begin(request, now).map(Some),
-            Job::End(id, end, _) => rows.end(id, end).map(|()| None),
+        let done = jobs.iter().map(|job| match job {
+            Job::Begin(request, _) => rows.begin(request, now).map(Done::Looked),
+            Job::Fetch(found, ..) => rows.kept(found).map(Done::Fetched),
+            Job::End(id, end, _) => rows.end(id, end).map(|()| Done::Ended),
         });
-        let looked = looked.collect::<rusqlite::Result<Vec<_>>>()?;
+        let done = done.collect::<rusqlite::Result<Vec<_>>>()?;
         rows.forget(now)?;
         rows.let_go()?;
         let size = rows.size;
         rows.write.commit()?;
         self.size = size;
-        Ok(looked)
+        Ok(done)
     }
 }
 
@@ -114,7 +115,7 @@ impl Rows<'_> {
         let verdict = judge(known.as_ref(), &request.fingerprint, self.life, now);
         match verdict {
             Verdict::Run => {}
-            Verdict::Replay => return self.kept(&request.id).map(Looked::Answered),
+            Verdict::Replay => return self.found(request).map(Looked::Answered),
             refused => return Ok(Looked::Refused(refused)),
         }
         self.delete(
@@ -192,17 +193,33 @@ impl Rows<'_> {
         select.query_row([id], known).optional()
     }
 
-    fn kept(&self, id: &Id) -> rusqlite::Result<Kept> {
-        let sql = "SELECT status, headers, body FROM keys WHERE id = ?";
+    /// The answer to a request; what it takes is known before any of it is in memory.
+    fn found(&self, request: &Request) -> rusqlite::Result<Found> {
+        let mut select = self
+            .write
+            .prepare_cached("SELECT bytes FROM keys WHERE id = ?")?;
+        Ok(Found {
+            id: request.id,
+            fingerprint: request.fingerprint,
+            bytes: select.query_row([request.id], |row| row.get(0))?,
+        })
+    }
+
+    fn kept(&self, found: &Found) -> rusqlite::Result<Option<Kept>> {
+        // Its key may have expired since, and be another request's, whose answer is longer.
+        let sql = "SELECT status, headers, body FROM keys \
+                   WHERE id = ? AND fingerprint = ? AND bytes = ? AND status IS NOT NULL";
         let mut select = self.write.prepare_cached(sql)?;
-        select.query_row([id], |row| {
+        let (id, fingerprint) = (found.id, found.fingerprint);
+        let kept = select.query_row(params![id, fingerprint, found.bytes], |row| {
             let (headers, body): (Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(2)?);
             Ok(Kept {
                 status: row.get(0)?,
                 headers: Bytes::from(headers),
                 body: Bytes::from(body),
             })
-        })
+        });
+        kept.optional()
     }
 
     /// Forgets what has expired: never what is under way.

@@ -23,6 +23,15 @@ fn kept(body: &'static str) -> Kept {
     }
 }
 
+/// The answer that is kept for a request.
+async fn answer(keys: &Keys, request: Request) -> Option<Kept> {
+    let Looked::Answered(found) = keys.begin(request).await.unwrap() else {
+        panic!("it has none");
+    };
+    let held = keys.held.clone().try_acquire_owned().unwrap();
+    keys.fetch(found, held).await.unwrap()
+}
+
 #[tokio::test]
 async fn one_of_many_takes_a_key_and_the_others_get_its_answer() {
     let folder = tempfile::tempdir().unwrap();
@@ -37,8 +46,7 @@ async fn one_of_many_takes_a_key_and_the_others_get_its_answer() {
         .await
         .unwrap();
     for _ in 0..2 {
-        let answered = Looked::Answered(kept("done"));
-        assert_eq!(keys.begin(request(1, 1)).await.unwrap(), answered);
+        assert_eq!(answer(&keys, request(1, 1)).await, Some(kept("done")));
     }
     let reused = Looked::Refused(Verdict::Reused);
     assert_eq!(keys.begin(request(1, 2)).await.unwrap(), reused);
@@ -56,14 +64,13 @@ async fn what_is_known_survives_the_process_and_what_was_under_way_is_in_doubt()
     keys.end([3; 32], End::Free).await.unwrap();
     // As if the process had been killed: the file is there as it is, and the next host has its own.
     let next = Keys::new(folder.path());
-    let doubt = Looked::Refused(Verdict::InDoubt);
+    assert_eq!(answer(&next, request(1, 1)).await, Some(kept("one")));
     let found = [
-        Looked::Answered(kept("one")),
-        doubt,
+        Looked::Refused(Verdict::InDoubt),
         Looked::Begun,
         Looked::Refused(Verdict::InDoubt),
     ];
-    for (id, found) in (1..).zip(found) {
+    for (id, found) in (2..).zip(found) {
         assert_eq!(next.begin(request(id, id)).await.unwrap(), found, "{id}");
     }
     // What the host before says of what is not its own any more changes nothing.
@@ -143,7 +150,8 @@ fn where_there_is_no_room_answers_go_and_no_key_is_forgotten_that_has_not_expire
         Job::Begin(request, oneshot::channel().0)
     };
     let end = |id, end| Job::End([id; 32], end, None);
-    let begun = || Some(Looked::Begun);
+    let begun = || Done::Looked(Looked::Begun);
+    let full = || Done::Looked(Looked::Full);
     let folder = tempfile::tempdir().unwrap();
     let mut table = Table::open(&folder.path().join("idempotency.db"), None).unwrap();
     // Three keys, and the answer of one.
@@ -153,23 +161,61 @@ fn where_there_is_no_room_answers_go_and_no_key_is_forgotten_that_has_not_expire
     };
     let all = [begin(1, DAY * 2), begin(2, DAY), begin(3, Duration::ZERO)];
     assert_eq!(table.at_once(&all).unwrap(), [begun(), begun(), begun()]);
-    assert_eq!(
-        table.at_once(&[begin(4, DAY)]).unwrap(),
-        [Some(Looked::Full)]
-    );
+    assert_eq!(table.at_once(&[begin(4, DAY)]).unwrap(), [full()]);
     let ends = [1, 2].map(|id| end(id, End::Answered(kept("answered"))));
     table.at_once(&ends).unwrap();
     let again = [begin(1, DAY), begin(2, DAY), begin(4, DAY)];
-    let found = [
-        Some(Looked::Answered(kept("answered"))),
-        Some(Looked::Refused(Verdict::InDoubt)),
-        Some(Looked::Full),
-    ];
-    assert_eq!(table.at_once(&again).unwrap(), found);
+    let found = [Done::Looked(Looked::Refused(Verdict::InDoubt)), full()];
+    assert_eq!(table.at_once(&again[1..]).unwrap(), found);
+    assert!(matches!(
+        table.at_once(&again[..1]).unwrap()[..],
+        [Done::Looked(Looked::Answered(_))]
+    ));
     // What has expired makes room as soon as it is not under way any more.
     let all = [end(3, End::Lost), begin(4, DAY), begin(5, DAY)];
-    let found = [None, begun(), Some(Looked::Full)];
+    let found = [Done::Ended, begun(), full()];
     assert_eq!(table.at_once(&all).unwrap(), found);
     let all = [end(4, End::Free), begin(5, DAY)];
-    assert_eq!(table.at_once(&all).unwrap(), [None, begun()]);
+    assert_eq!(table.at_once(&all).unwrap(), [Done::Ended, begun()]);
+}
+
+#[tokio::test]
+async fn an_answer_is_fetched_with_room_for_it_and_none_that_came_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::new(folder.path());
+    let (one, other) = (request(1, 1), request(2, 2));
+    for request in [one, other] {
+        assert_eq!(keys.begin(request).await.unwrap(), Looked::Begun);
+    }
+    let answered = End::Answered(kept("done"));
+    keys.end(one.id, answered).await.unwrap();
+    let Looked::Answered(found) = keys.begin(one).await.unwrap() else {
+        panic!("it was not kept");
+    };
+    assert!(found.bytes >= kept("done").body.len() as u64);
+    let all = keys.held.available_permits();
+    let held = || keys.held.clone().try_acquire_many_owned(300).unwrap();
+    let fetched = keys.fetch(found, held()).await.unwrap().unwrap();
+    assert_eq!(fetched, kept("done"));
+    assert_eq!(keys.held.available_permits(), all - 300);
+    drop(fetched);
+    assert_eq!(keys.held.available_permits(), all);
+    for gone in [
+        Found {
+            bytes: found.bytes - 1,
+            ..found
+        },
+        Found {
+            fingerprint: [9; 32],
+            ..found
+        },
+        Found {
+            id: other.id,
+            fingerprint: other.fingerprint,
+            ..found
+        },
+    ] {
+        assert_eq!(keys.fetch(gone, held()).await.unwrap(), None);
+    }
+    assert_eq!(keys.held.available_permits(), all);
 }

@@ -7,11 +7,11 @@ use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
-use super::{crowded, permits_for};
+use super::claim_more;
 use crate::fault::{Cause, Fault};
 use crate::request::body::early::Early;
 use crate::request::body::{Outgoing, OutgoingBody};
@@ -21,31 +21,13 @@ use crate::request::headers::remove_hop_by_hop;
 use crate::request::run::Answered;
 use crate::request::run::sender::Sender;
 use crate::request::send;
-use crate::state::keys::Kept;
+use crate::state::keys::{Kept, holding};
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Bytes, and the right to hold them in memory, which they have until the last of them is sent.
-struct Held {
-    bytes: Bytes,
-    _held: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 /// What was answered before, once more.
-pub(super) fn replayed(kept: Kept, held: &Arc<Semaphore>) -> Result<Answered, Fault> {
-    let permits = permits_for(kept.body.len());
-    let held = held.clone().try_acquire_many_owned(permits);
-    let body = Bytes::from_owner(Held {
-        bytes: kept.body,
-        _held: held.map_err(|_| crowded())?,
-    });
-    let mut response = Response::new(body);
+pub(super) fn replayed(kept: Kept) -> Result<Answered, Fault> {
+    let mut response = Response::new(kept.body);
     *response.status_mut() =
         StatusCode::from_u16(kept.status).map_err(|error| Fault::new(Cause::HostFailed, error))?;
     *response.headers_mut() = read_headers(&kept.headers);
@@ -79,16 +61,18 @@ fn read_headers(written: &[u8]) -> HeaderMap {
     headers
 }
 
-/// An answer with all of its body, or with the beginning of one that is too long to be kept or too slow, and the rest.
+/// An answer with all of its body, or with the beginning of one that is too long to be kept or too slow, or for which there is
+/// no room in memory, and the rest.
 pub(super) type Taken = (Response<Bytes>, Option<OutgoingBody>);
 
-/// Takes in what a service answers, `until` then at the latest.
+/// Takes in what a service answers, with no silence longer than `idle`, `until` then at the latest; at `most` so many bytes, as
+/// long as there is `memory` for them.
 pub(super) async fn take(
     answered: Answered,
     turn: &Arc<Exchange>,
-    idle: Duration,
+    (idle, until): (Duration, Instant),
+    memory: &Arc<Semaphore>,
     most: usize,
-    until: Instant,
 ) -> Result<Taken, Fault> {
     let Answered { response, sender } = answered;
     let promised = send::check(&response)?;
@@ -96,17 +80,19 @@ pub(super) async fn take(
     remove_hop_by_hop(&mut parts.headers);
     turn.head(parts.status);
     let mut body = Outgoing::boxed(body, promised, turn.clone(), sender, idle, false);
-    let mut bytes = BytesMut::new();
-    while bytes.len() <= most {
+    let (mut bytes, mut held) = (BytesMut::new(), None);
+    let (mut is_whole, mut has_room) = (false, true);
+    while !is_whole && has_room && bytes.len() <= most {
         // What the service goes on with after its time is not waited for.
         let Ok(next) = timeout_at(until, body.frame()).await else {
             break;
         };
         match next {
-            None => return Ok((Response::from_parts(parts, bytes.freeze()), None)),
+            None => is_whole = true,
             Some(Ok(frame)) => {
                 // Trailers are not kept.
                 if let Ok(data) = frame.into_data() {
+                    has_room = claim_more(memory, &mut held, data.len());
                     bytes.extend_from_slice(&data);
                 }
             }
@@ -116,7 +102,12 @@ pub(super) async fn take(
             }
         }
     }
-    Ok((Response::from_parts(parts, bytes.freeze()), Some(body)))
+    let bytes = match held {
+        Some(held) => holding(bytes.freeze(), held),
+        None => bytes.freeze(),
+    };
+    let rest = (!is_whole).then_some(body);
+    Ok((Response::from_parts(parts, bytes), rest))
 }
 
 /// An answer that is not kept goes on as it comes.
@@ -151,40 +142,54 @@ mod tests {
         assert_eq!(read_headers(b""), HeaderMap::new());
     }
 
-    #[tokio::test]
-    async fn an_answer_that_does_not_end_in_its_time_is_passed_on_as_it_comes() {
+    fn answer(beginning: &[Bytes]) -> Answered {
         use futures::StreamExt;
 
-        let bytes = Bytes::from_static(b"beginning");
-        let first = futures::stream::iter([Ok(http_body::Frame::data(bytes.clone()))]);
-        let body: WasiBody =
-            StreamBody::new(first.chain(futures::stream::pending())).boxed_unsync();
-        let slow = Answered {
+        let frames = beginning
+            .iter()
+            .cloned()
+            .map(http_body::Frame::data)
+            .map(Ok);
+        let frames: Vec<_> = frames.collect();
+        let frames = futures::stream::iter(frames).chain(futures::stream::pending());
+        let body: WasiBody = StreamBody::new(frames).boxed_unsync();
+        Answered {
             response: Response::new(Early::of(body)),
             sender: Sender::Host,
-        };
-        let turn = Exchange::of_nobody();
-        let idle = Duration::from_secs(3600);
-        let taken = take(slow, &turn, idle, 1 << 20, Instant::now()).await;
+        }
+    }
+
+    const IDLE: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_end_in_its_time_is_passed_on_as_it_comes() {
+        let bytes = Bytes::from_static(b"beginning");
+        let (turn, memory) = (Exchange::of_nobody(), Arc::new(Semaphore::new(1 << 20)));
+        let slow = answer(std::slice::from_ref(&bytes));
+        let taken = take(slow, &turn, (IDLE, Instant::now()), &memory, 1 << 20).await;
         let Ok((response, Some(_))) = taken else {
             panic!("it was waited for");
         };
         assert_eq!(response.body(), &bytes);
     }
 
-    #[test]
-    fn what_is_answered_again_holds_memory_until_it_is_sent() {
-        let held = Arc::new(Semaphore::new(10));
-        let kept = || Kept {
-            status: 200,
-            headers: Bytes::new(),
-            body: Bytes::from_static(b"sixsix"),
+    #[tokio::test]
+    async fn an_answer_for_which_there_is_no_room_is_passed_on_and_what_there_is_held_until_it_is_sent()
+     {
+        let parts = [b"four", b"more", b"last"].map(|part| Bytes::from_static(part));
+        let (turn, memory) = (Exchange::of_nobody(), Arc::new(Semaphore::new(6)));
+        let until = Instant::now() + IDLE;
+        let taken = take(answer(&parts), &turn, (IDLE, until), &memory, 1 << 20).await;
+        let Ok((response, Some(rest))) = taken else {
+            panic!("there was room");
         };
-        let first = replayed(kept(), &held).unwrap();
-        assert_eq!(held.available_permits(), 4);
-        let refused = replayed(kept(), &held).map(drop).unwrap_err();
-        assert_eq!(refused.cause, Cause::Overloaded);
-        drop(first);
-        assert_eq!(held.available_permits(), 10);
+        assert_eq!(response.body(), &b"fourmore"[..]);
+        assert_eq!(memory.available_permits(), 2);
+        let mut passed = with_rest(response, rest).response.into_body();
+        for expected in [&b"fourmore"[..], b"last"] {
+            let frame = passed.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), expected);
+        }
+        assert_eq!(memory.available_permits(), 6);
     }
 }
