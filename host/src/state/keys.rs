@@ -29,10 +29,12 @@ const HELD_BYTES_MAX: usize = 64 << 20;
 pub(crate) type Id = [u8; 32];
 
 /// A request with a key.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Request {
     /// Of the key among those of its route and client.
     pub(crate) id: Id,
+    /// Whom it is for.
+    pub(crate) service: Arc<str>,
     /// What it asks for.
     pub(crate) fingerprint: [u8; 32],
     /// For how long the key is known.
@@ -101,7 +103,7 @@ pub(crate) enum Looked {
     Answered(Found),
     /// It is refused.
     Refused(Verdict),
-    /// It is refused as well: there is no room for another key.
+    /// It is refused as well: there is no room for another key of the service.
     Full,
 }
 
@@ -156,10 +158,11 @@ impl Keys {
     /// When the database can't be used; the request must not be carried out then.
     pub(crate) async fn begin(&self, request: Request) -> Result<Looked, KeysError> {
         let (reply, looked) = oneshot::channel();
+        let id = request.id;
         self.send(Job::Begin(request, reply))?;
         let mut waiting = Waiting {
             keys: self,
-            id: request.id,
+            id,
             looked,
         };
         (&mut waiting.looked).await.map_err(|_| self.gone())?

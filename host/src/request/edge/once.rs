@@ -43,6 +43,7 @@ const END_WAIT_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Once {
     policy: Idempotency,
+    service: Arc<str>,
     /// The service and the route.
     scope: Sha256,
 }
@@ -73,12 +74,11 @@ impl Once {
     pub(super) fn of(policy: &Idempotency, service: &ServiceConfig, route: &RouteSpec) -> Self {
         // A route is the same as long as its host, path and methods are.
         let route = serde_json::to_vec(route).unwrap_or_default();
+        let service: &str = service.name.as_ref();
         Self {
             policy: policy.clone(),
-            scope: part(
-                part(Sha256::new(), service.name.as_ref().as_bytes()),
-                &route,
-            ),
+            service: service.into(),
+            scope: part(part(Sha256::new(), service.as_bytes()), &route),
         }
     }
 
@@ -116,6 +116,7 @@ impl Once {
         let (body, held) = in_time(exchange, collected, not_arrived).await?;
         let looked = core.state.keys.begin(keys::Request {
             id,
+            service: self.service.clone(),
             fingerprint: part(fingerprint, &body).finalize().into(),
             expiry: self.policy.expiry,
         });
@@ -142,7 +143,8 @@ impl Once {
             }
             Looked::Refused(verdict) => Err(refused(verdict)),
             Looked::Full => {
-                let detail = "as many idempotency keys are known as may be";
+                let detail =
+                    "as many idempotency keys are known, of the service or in all, as may be";
                 Err(Fault::new(Cause::Overloaded, detail))
             }
         }

@@ -1,5 +1,6 @@
 //! The keys' rows in SQLite.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -11,9 +12,10 @@ use super::{Done, End, Found, Id, Job, Kept, Looked, Request, now_unix_ms};
 const TABLES: &str = include_str!("../keys.sql");
 /// "SkKy": says whose database it is.
 const APPLICATION_ID: i32 = 0x536b_4b79;
-/// Most keys that are known at once, and bytes of what is kept for them.
-const MOST: Size = Size {
-    keys: 1_000_000,
+const KEYS_MAX: u64 = 1_000_000;
+const MOST: Most = Most {
+    keys: KEYS_MAX,
+    keys_of_service: KEYS_MAX / 4,
     bytes: 1 << 30,
 };
 /// What a row takes beside its answer.
@@ -31,14 +33,72 @@ pub(super) struct Table {
     pub(super) life: u64,
     size: Size,
     /// What it may hold.
-    pub(super) most: Size,
+    pub(super) most: Most,
+}
+
+/// What the table may hold.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    /// Keys that are known at once.
+    pub(super) keys: u64,
+    /// Those of any one service, so that its clients leave others room.
+    pub(super) keys_of_service: u64,
+    /// Bytes of what is kept for all of them.
+    pub(super) bytes: u64,
 }
 
 /// What the table holds.
-#[derive(Clone, Copy)]
-pub(super) struct Size {
-    pub(super) keys: u64,
-    pub(super) bytes: u64,
+#[derive(Default)]
+struct Size {
+    keys: u64,
+    /// Of the services that have any.
+    keys_of: HashMap<String, u64>,
+    bytes: u64,
+}
+
+impl Size {
+    fn add(&mut self, service: &str, keys: u64, bytes: u64) {
+        self.keys += keys;
+        self.bytes += bytes;
+        match self.keys_of.get_mut(service) {
+            Some(of_service) => *of_service += keys,
+            None => drop(self.keys_of.insert(service.to_owned(), keys)),
+        }
+    }
+
+    fn remove(&mut self, service: &str, bytes: u64) {
+        self.keys = self.keys.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        match self.keys_of.get_mut(service) {
+            Some(of_service) if *of_service > 1 => *of_service -= 1,
+            _ => drop(self.keys_of.remove(service)),
+        }
+    }
+
+    fn is_full(&self, service: &str, most: Most) -> bool {
+        let of_service = self.keys_of.get(service).copied().unwrap_or(0);
+        self.keys >= most.keys || of_service >= most.keys_of_service
+    }
+}
+
+/// Counts what is there.
+fn size(connection: &Connection) -> rusqlite::Result<Size> {
+    let sql = "SELECT service, count(*), sum(bytes) FROM keys GROUP BY service";
+    let (mut select, mut size) = (connection.prepare(sql)?, Size::default());
+    let mut services = select.query([])?;
+    while let Some(row) = services.next()? {
+        size.add(row.get_ref(0)?.as_str()?, row.get(1)?, row.get(2)?);
+    }
+    Ok(size)
+}
+
+/// What an older host left, as this one has it: no service has the keys whose service was not written down.
+fn bring_up(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT count(*) FROM pragma_table_info('keys') WHERE name = 'service'";
+    if connection.query_row(sql, [], |row| row.get::<_, u64>(0))? > 0 {
+        return Ok(());
+    }
+    connection.execute_batch("ALTER TABLE keys ADD COLUMN service TEXT NOT NULL DEFAULT ''")
 }
 
 impl Table {
@@ -51,6 +111,7 @@ impl Table {
         let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         write.pragma_update(None, "application_id", APPLICATION_ID)?;
         write.execute_batch(TABLES)?;
+        bring_up(&write)?;
         let last: Option<u64> = write
             .query_row("SELECT max(number) FROM life", [], |row| row.get(0))
             .optional()?
@@ -58,13 +119,7 @@ impl Table {
         let life = life.unwrap_or(last.unwrap_or(0) + 1);
         write.execute("DELETE FROM life", [])?;
         write.execute("INSERT INTO life VALUES (?)", [life])?;
-        let size = "SELECT count(*), ifnull(sum(bytes), 0) FROM keys";
-        let size = write.query_row(size, [], |row| {
-            Ok(Size {
-                keys: row.get(0)?,
-                bytes: row.get(1)?,
-            })
-        })?;
+        let size = size(&write)?;
         write.commit()?;
         Ok(Self {
             connection,
@@ -74,7 +129,8 @@ impl Table {
         })
     }
 
-    /// Does all or nothing of it; what came of each.
+    /// Does all or nothing of it; what came of each. After an error the table has to be opened again, since it counts what was not
+    /// done.
     pub(super) fn at_once(&mut self, jobs: &[Job]) -> rusqlite::Result<Vec<Done>> {
         let now = now_unix_ms();
         let write = self
@@ -83,7 +139,7 @@ impl Table {
         let mut rows = Rows {
             write,
             life: self.life,
-            size: self.size,
+            size: &mut self.size,
             most: self.most,
         };
         let done = jobs.iter().map(|job| match job {
@@ -94,9 +150,7 @@ impl Table {
         let done = done.collect::<rusqlite::Result<Vec<_>>>()?;
         rows.forget(now)?;
         rows.let_go()?;
-        let size = rows.size;
         rows.write.commit()?;
-        self.size = size;
         Ok(done)
     }
 }
@@ -105,8 +159,8 @@ impl Table {
 struct Rows<'a> {
     write: Transaction<'a>,
     life: u64,
-    size: Size,
-    most: Size,
+    size: &'a mut Size,
+    most: Most,
 }
 
 impl Rows<'_> {
@@ -119,14 +173,15 @@ impl Rows<'_> {
             refused => return Ok(Looked::Refused(refused)),
         }
         self.delete(
-            "DELETE FROM keys WHERE id = ? RETURNING bytes",
+            "DELETE FROM keys WHERE id = ? RETURNING service, bytes",
             [request.id],
         )?;
-        if self.size.keys >= self.most.keys {
+        let service = &*request.service;
+        if self.size.is_full(service, self.most) {
             self.forget(now)?;
         }
         // To forget a key that has not expired would be to carry its request out twice.
-        if self.size.keys >= self.most.keys {
+        if self.size.is_full(service, self.most) {
             return Ok(Looked::Full);
         }
         let expiry = u64::try_from(request.expiry.as_millis()).unwrap_or(u64::MAX);
@@ -134,11 +189,17 @@ impl Rows<'_> {
         let (id, fingerprint) = (request.id, request.fingerprint);
         self.write
             .prepare_cached(
-                "INSERT INTO keys (id, fingerprint, expires, life, bytes) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO keys (id, service, fingerprint, expires, life, bytes) VALUES (?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![id, fingerprint, expires, self.life, ROW_BYTES])?;
-        self.size.keys += 1;
-        self.size.bytes += ROW_BYTES;
+            .execute(params![
+                id,
+                service,
+                fingerprint,
+                expires,
+                self.life,
+                ROW_BYTES
+            ])?;
+        self.size.add(service, 1, ROW_BYTES);
         Ok(Looked::Begun)
     }
 
@@ -146,7 +207,7 @@ impl Rows<'_> {
         let life = self.life;
         match end {
             End::Free => {
-                let sql = "DELETE FROM keys WHERE id = ? AND life = ? RETURNING bytes";
+                let sql = "DELETE FROM keys WHERE id = ? AND life = ? RETURNING service, bytes";
                 self.delete(sql, params![id, life])
             }
             End::Lost => {
@@ -226,7 +287,8 @@ impl Rows<'_> {
     fn forget(&mut self, now: u64) -> rusqlite::Result<()> {
         let life = self.life;
         let expired = "DELETE FROM keys WHERE rowid IN (SELECT rowid FROM keys \
-                       WHERE expires <= ? AND life IS NOT ? ORDER BY expires LIMIT ?) RETURNING bytes";
+                       WHERE expires <= ? AND life IS NOT ? ORDER BY expires LIMIT ?) \
+                       RETURNING service, bytes";
         self.delete(expired, params![now, life, FORGOTTEN_MAX])
     }
 
@@ -258,13 +320,12 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// Runs a deletion that returns what each row took.
+    /// Runs a deletion that returns whose each row was, and what it took.
     fn delete(&mut self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
         let mut delete = self.write.prepare_cached(sql)?;
-        let gone = delete.query_map(values, |row| row.get::<_, u64>(0))?;
-        for bytes in gone {
-            self.size.keys = self.size.keys.saturating_sub(1);
-            self.size.bytes = self.size.bytes.saturating_sub(bytes?);
+        let mut gone = delete.query(values)?;
+        while let Some(row) = gone.next()? {
+            self.size.remove(row.get_ref(0)?.as_str()?, row.get(1)?);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 
-use super::table::Size;
+use super::table::Most;
 use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -10,6 +10,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 fn request(id: u8, fingerprint: u8) -> Request {
     Request {
         id: [id; 32],
+        service: "a".into(),
         fingerprint: [fingerprint; 32],
         expiry: DAY,
     }
@@ -85,13 +86,13 @@ async fn what_has_expired_is_forgotten_unless_it_is_under_way() {
         expiry: Duration::ZERO,
         ..request(1, 1)
     };
-    assert_eq!(keys.begin(brief).await.unwrap(), Looked::Begun);
+    assert_eq!(keys.begin(brief.clone()).await.unwrap(), Looked::Begun);
     let refused = Looked::Refused(Verdict::InFlight);
-    assert_eq!(keys.begin(brief).await.unwrap(), refused);
+    assert_eq!(keys.begin(brief.clone()).await.unwrap(), refused);
     keys.end(brief.id, End::Answered(kept("done")))
         .await
         .unwrap();
-    assert_eq!(keys.begin(brief).await.unwrap(), Looked::Begun);
+    assert_eq!(keys.begin(brief.clone()).await.unwrap(), Looked::Begun);
 }
 
 #[tokio::test]
@@ -155,8 +156,9 @@ fn where_there_is_no_room_answers_go_and_no_key_is_forgotten_that_has_not_expire
     let folder = tempfile::tempdir().unwrap();
     let mut table = Table::open(&folder.path().join("idempotency.db"), None).unwrap();
     // Three keys, and the answer of one.
-    table.most = Size {
+    table.most = Most {
         keys: 3,
+        keys_of_service: 3,
         bytes: 3 * 256 + 20,
     };
     let all = [begin(1, DAY * 2), begin(2, DAY), begin(3, Duration::ZERO)];
@@ -184,12 +186,12 @@ async fn an_answer_is_fetched_with_room_for_it_and_none_that_came_in_its_place()
     let folder = tempfile::tempdir().unwrap();
     let keys = Keys::new(folder.path());
     let (one, other) = (request(1, 1), request(2, 2));
-    for request in [one, other] {
-        assert_eq!(keys.begin(request).await.unwrap(), Looked::Begun);
+    for request in [&one, &other] {
+        assert_eq!(keys.begin(request.clone()).await.unwrap(), Looked::Begun);
     }
     let answered = End::Answered(kept("done"));
     keys.end(one.id, answered).await.unwrap();
-    let Looked::Answered(found) = keys.begin(one).await.unwrap() else {
+    let Looked::Answered(found) = keys.begin(one.clone()).await.unwrap() else {
         panic!("it was not kept");
     };
     assert!(found.bytes >= kept("done").body.len() as u64);
@@ -218,4 +220,61 @@ async fn an_answer_is_fetched_with_room_for_it_and_none_that_came_in_its_place()
         assert_eq!(keys.fetch(gone, held()).await.unwrap(), None);
     }
     assert_eq!(keys.held.available_permits(), all);
+}
+
+#[test]
+fn a_service_that_has_its_share_of_the_keys_leaves_others_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("idempotency.db");
+    let open = || {
+        let mut table = Table::open(&path, Some(1)).unwrap();
+        table.most = Most {
+            keys: 3,
+            keys_of_service: 2,
+            bytes: 1 << 20,
+        };
+        table
+    };
+    let begin = |table: &mut Table, id, service: &str| {
+        let request = Request {
+            service: service.into(),
+            ..request(id, id)
+        };
+        let job = Job::Begin(request, oneshot::channel().0);
+        table.at_once(&[job]).unwrap() == [Done::Looked(Looked::Begun)]
+    };
+    let mut table = open();
+    assert!(begin(&mut table, 1, "a") && begin(&mut table, 2, "a"));
+    // It is counted again where the table is opened.
+    for mut table in [table, open()] {
+        assert!(!begin(&mut table, 3, "a"));
+    }
+    let mut table = open();
+    assert!(begin(&mut table, 4, "b"));
+    assert!(
+        !begin(&mut table, 5, "b"),
+        "there are as many as there may be"
+    );
+    for id in [1, 4] {
+        let free = Job::End([id; 32], End::Free, None);
+        assert_eq!(table.at_once(&[free]).unwrap(), [Done::Ended]);
+    }
+    assert!(begin(&mut table, 5, "a"));
+    assert!(!begin(&mut table, 6, "a"));
+    assert!(begin(&mut table, 6, "b"));
+}
+
+#[tokio::test]
+async fn keys_that_an_older_host_has_written_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::new(folder.path());
+    keys.begin(request(1, 1)).await.unwrap();
+    let answered = End::Answered(kept("done"));
+    keys.end([1; 32], answered).await.unwrap();
+    let older = rusqlite::Connection::open(folder.path().join("idempotency.db")).unwrap();
+    let steps = "ALTER TABLE keys DROP COLUMN service";
+    older.execute_batch(steps).unwrap();
+    let next = Keys::new(folder.path());
+    assert_eq!(answer(&next, request(1, 1)).await, Some(kept("done")));
+    assert_eq!(next.begin(request(2, 2)).await.unwrap(), Looked::Begun);
 }
