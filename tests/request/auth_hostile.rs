@@ -48,6 +48,8 @@ async fn tokens_whose_claims_do_not_hold_are_refused() {
         (json!({"aud": null}), "aud"),
         (json!({"sub": null}), "names nobody"),
         (json!({"sub": "root\r\nx-admin: 1"}), "fits no header"),
+        (json!({"sub": "admin "}), "fits no header"),
+        (json!({"email": " a@b"}), "fits no header"),
         (
             json!({"email": "a@b\r\nx-skep-identity: root"}),
             "fits no header",

@@ -15,7 +15,7 @@ use serde::{Deserialize as DeriveDeserialize, Serialize};
 use crate::quote::quoted;
 
 pub use self::claims::{Claims, Rules, Verified, check, find};
-pub use self::told::{Unfit, VALUE_BYTES_MAX, tell};
+pub use self::told::{Unfit, VALUE_BYTES_MAX, is_fit, tell};
 
 /// Longest token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 << 10;
@@ -97,7 +97,8 @@ pub enum Refused {
     /// It does not say whose it is.
     #[error("the token's claim {} names nobody", quoted(.0))]
     Nobody(String),
-    /// A claim that guests are to be told can't be: it is an object, or has control characters, or is too long.
+    /// A claim that guests are to be told can't be: it is an object, has control characters or white space at an end, or is
+    /// too long.
     #[error("the token's claim {} fits no header", quoted(.0))]
     Untold(String),
     /// It is good, and whose it is may not do this.

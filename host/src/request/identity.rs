@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
-use skep_policy::identity::{Claims, find};
+use skep_policy::identity::{Claims, find, is_fit};
 
 use super::headers;
 
@@ -44,8 +44,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Of one who has a name that a header can have.
+    /// Of one who has a name that a header can say.
     pub(crate) fn new(scheme: Scheme, name: &str) -> Option<Self> {
+        if !is_fit(name) {
+            return None;
+        }
         Some(Self {
             scheme,
             value: HeaderValue::from_bytes(name.as_bytes()).ok()?,
@@ -111,5 +114,19 @@ impl Hash for Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({})", self.scheme.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_known_by_a_name_that_is_another_s_once_it_is_read() {
+        let is_known = |name: &str| Identity::new(Scheme::Basic, name).is_some();
+        assert!(is_known("admin") && is_known("of all") && is_known("Ægir"));
+        for name in ["admin ", " admin", "admin\t", "ad\u{85}min", "a\nb"] {
+            assert!(!is_known(name), "{name:?}");
+        }
     }
 }

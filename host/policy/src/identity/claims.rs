@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Refused, VALUE_BYTES_MAX};
+use super::{Refused, is_fit};
 
 /// What a token says.
 pub type Claims = Map<String, Value>;
@@ -72,7 +72,7 @@ pub fn check(claims: &Claims, rules: &Rules, now: Duration) -> Result<Verified, 
     let identity = identity
         .filter(|identity| !identity.is_empty())
         .ok_or_else(|| Refused::Nobody(rules.identity.clone()))?;
-    if identity.len() > VALUE_BYTES_MAX || identity.chars().any(char::is_control) {
+    if !is_fit(&identity) {
         return Err(Refused::Untold(rules.identity.clone()));
     }
     for (claim, values) in &rules.require {

@@ -142,12 +142,17 @@ fn a_token_is_somebody_s() {
         (json!({"a": "b"}), Err(Refused::Nobody("sub".to_owned()))),
         (json!("a\r\nx-a: b"), Err(Refused::Untold("sub".to_owned()))),
         (json!("a\u{85}"), Err(Refused::Untold("sub".to_owned()))),
+        (json!("admin "), Err(Refused::Untold("sub".to_owned()))),
+        (json!(" admin"), Err(Refused::Untold("sub".to_owned()))),
+        (json!(" "), Err(Refused::Untold("sub".to_owned()))),
+        (json!("admin\u{a0}"), Err(Refused::Untold("sub".to_owned()))),
         (
             json!("x".repeat(VALUE_BYTES_MAX + 1)),
             Err(Refused::Untold("sub".to_owned())),
         ),
         (json!(17), Ok("17".to_owned())),
         (json!("Ægir"), Ok("Ægir".to_owned())),
+        (json!("of all"), Ok("of all".to_owned())),
     ] {
         let found = checked(&json!({"sub": sub}));
         assert_eq!(found.map(|it| it.identity), expected, "{sub}");
@@ -244,6 +249,9 @@ fn what_headers_can_not_say_is_not_told() {
         (json!("a\0"), Err(Unfit)),
         (json!("a\u{7f}"), Err(Unfit)),
         (json!("a\tb"), Err(Unfit)),
+        (json!("admin "), Err(Unfit)),
+        (json!(" admin"), Err(Unfit)),
+        (json!(["a", "admin\u{a0}"]), Err(Unfit)),
         (json!("x".repeat(VALUE_BYTES_MAX + 1)), Err(Unfit)),
         (json!(vec!["x"; VALUE_BYTES_MAX]), Err(Unfit)),
     ] {
@@ -438,6 +446,7 @@ proptest! {
         let told = tell(&json!([text, text])).ok().flatten();
         if let Some(told) = told {
             prop_assert!(!told.chars().any(char::is_control));
+            prop_assert_eq!(told.trim(), &told);
             prop_assert_eq!(told.matches(',').count(), 1);
         }
         drop((parts(&bytes), Head::read(&bytes), cookie([&bytes[..]].into_iter(), "a"), without_cookie(&bytes, "a")));

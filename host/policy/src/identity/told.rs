@@ -14,7 +14,8 @@ pub const VALUE_BYTES_MAX: usize = 8 << 10;
 ///
 /// # Errors
 /// None of a header's value is made of a null, an object, an array of other than texts, numbers and booleans, of control
-/// characters, or of more than [`VALUE_BYTES_MAX`] bytes. Null is as if the claim were not there.
+/// characters, of a text with white space at an end, or of more than [`VALUE_BYTES_MAX`] bytes. Null is as if the claim
+/// were not there.
 pub fn tell(claim: &Value) -> Result<Option<String>, Unfit> {
     let told = match claim {
         Value::Null => return Ok(None),
@@ -33,8 +34,14 @@ pub fn tell(claim: &Value) -> Result<Option<String>, Unfit> {
         }
         one => scalar(one).ok_or(Unfit)?,
     };
-    let fits = told.len() <= VALUE_BYTES_MAX && !told.chars().any(char::is_control);
-    fits.then_some(Some(told)).ok_or(Unfit)
+    is_fit(&told).then_some(Some(told)).ok_or(Unfit)
+}
+
+/// Whether a header's value can be this text, and is this text for whoever reads it: white space at the ends of a value is
+/// none of it (RFC 9110, 5.5).
+#[must_use]
+pub fn is_fit(text: &str) -> bool {
+    text.len() <= VALUE_BYTES_MAX && text.trim() == text && !text.chars().any(char::is_control)
 }
 
 /// No header can say it.

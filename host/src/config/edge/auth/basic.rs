@@ -1,5 +1,6 @@
 //! Users and their passwords.
 
+use skep_policy::identity::is_fit;
 use skep_policy::quote::quoted;
 
 use super::{Basic, PasswordHash, Users};
@@ -47,12 +48,10 @@ pub(super) fn resolve(raw: RawBasic, scope: &Scope<'_>) -> Result<Basic, ConfigE
 }
 
 fn user(name: &str, hash: &str) -> Result<PasswordHash, String> {
-    let is_name = (1..=NAME_BYTES_MAX).contains(&name.len())
-        && !name.contains(':')
-        && !name.chars().any(char::is_control);
+    let is_name = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains(':') && is_fit(name);
     if !is_name {
         return Err(format!(
-            "{} is no user's name: it has no colons and no control characters",
+            "{} is no user's name: it has no colons, no control characters and no white space at an end",
             quoted(name)
         ));
     }
@@ -140,6 +139,8 @@ mod tests {
             (format!("a:{}", HASH.replace("$04$", "$+4$")), "line 1"),
             (format!("a:{}", HASH.replace('Z', "é")), "line 1"),
             (format!("a\0:{HASH}"), "line 1"),
+            (format!("admin :{HASH}"), "line 1"),
+            (format!("a:{HASH}\n admin:{HASH}"), "line 2"),
         ] {
             let error = htpasswd(&text).unwrap_err();
             assert!(error.starts_with(line), "{text}: {error}");
