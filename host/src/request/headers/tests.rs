@@ -67,6 +67,12 @@ fn a_request_comes_from_whom_the_connection_says() {
             "x-skep-token",
             "x-skep-identity",
             "x_skep-auth",
+            "x_forwarded_for",
+            "x-forwarded_host",
+            "x_forwarded-proto",
+            "x_forwarded_client_cert",
+            "x_real_ip",
+            "x_forwarded_prefix",
             "x-skep-",
             "host",
         ];
