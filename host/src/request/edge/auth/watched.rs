@@ -3,6 +3,7 @@
 //!
 //! A request never waits for it unless it needs what is not there, and all that do wait for the same look.
 
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,10 +167,11 @@ impl<T: PartialEq + Send + Sync + 'static> Inner<T> {
         let mut failures = 0_u32;
         let mut said = None;
         loop {
-            let is_asked = self.progress.borrow().is_asked;
+            let mut is_asked = false;
             self.progress.send_modify(|progress| {
                 progress.is_under_way = true;
-                progress.is_asked = false;
+                // At once with what says so: whoever asks from now on waits for this look.
+                is_asked = mem::take(&mut progress.is_asked);
                 progress.began = Some(Instant::now());
             });
             match self.look(&mut stamps, is_asked).await {
