@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, Request, Version};
+use skep_policy::identity::{self, Presented};
 
 /// Whether a request to an API that listens on a loopback address was meant for this machine.
 ///
@@ -72,8 +73,10 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (Some(given), None) = (given.next(), given.next()) else {
         return None;
     };
-    let (scheme, given) = given.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
+    match identity::presented(given.as_bytes()) {
+        Presented::Token(token) => std::str::from_utf8(token).ok(),
+        Presented::Password(_) | Presented::Other => None,
+    }
 }
 
 #[cfg(test)]

@@ -83,10 +83,8 @@ impl KeySet {
 
     /// Each key's id and algorithm, in their order.
     pub(super) fn described(&self) -> impl Iterator<Item = (Option<&str>, Algorithm)> {
-        let described = |key: &'_ Key| key.material.algorithm();
-        self.0
-            .iter()
-            .map(move |key| (key.kid.as_deref(), described(key)))
+        let keys = self.0.iter();
+        keys.map(|key| (key.kid.as_deref(), key.material.algorithm()))
     }
 
     /// Whether one of these keys, by their places, has signed it.
