@@ -2,9 +2,10 @@
 
 use http::Request;
 
+use crate::support::answer::assert_failed;
 use crate::support::client::{Body, get};
 use crate::support::rollouts::answered_by;
-use crate::support::{Answer, Host, probe};
+use crate::support::{Host, probe};
 
 const PATH: &str = "/a?lines=1";
 const TOKEN: &str = "a-token-that-nobody-guesses";
@@ -37,11 +38,6 @@ async fn on_trial() -> Host {
     host
 }
 
-fn assert_refused(answer: &Answer, status: u16, cause: &str) {
-    assert_eq!(answer.status(), status, "{answer:?}");
-    assert_eq!(answer.problem().r#type, format!("urn:skep:fault:{cause}"));
-}
-
 #[tokio::test]
 async fn a_request_gets_the_revision_that_it_asks_for() {
     let host = on_trial().await;
@@ -66,14 +62,14 @@ async fn what_can_not_be_had_is_refused() {
     for token in [None, Some(""), Some("a-token-that-somebody-guesses")] {
         for revision in ["1", "2", "9", "nonsense"] {
             let answer = host.request(pinned(PATH, revision, token)).await;
-            assert_refused(&answer, 403, "forbidden");
+            assert_failed(&answer, 403, "forbidden");
             let line = host.logged(&answer).await;
             assert!(line.field("detail").contains("x-skep-token"), "{line:?}");
         }
     }
     for revision in ["3", "a=3", "nobody=1", "a=2, front=2"] {
         let answer = host.request(pinned(PATH, revision, Some(TOKEN))).await;
-        assert_refused(&answer, 404, "no_revision");
+        assert_failed(&answer, 404, "no_revision");
         let line = host.logged(&answer).await;
         assert!(
             line.field("detail")
@@ -82,7 +78,7 @@ async fn what_can_not_be_had_is_refused() {
     }
     for revision in ["", "a", "a=", "2, a=1", "-1"] {
         let answer = host.request(pinned(PATH, revision, Some(TOKEN))).await;
-        assert_refused(&answer, 400, "malformed_request");
+        assert_failed(&answer, 400, "malformed_request");
     }
     let told = host.log.all(|line| line.text().contains(TOKEN));
     assert!(told.is_empty(), "{told:?}");
@@ -93,7 +89,7 @@ async fn what_can_not_be_had_is_refused() {
 async fn a_host_without_a_token_lets_nobody_ask() {
     let host = Host::with("a", probe("revision_a")).start().await;
     let answer = host.request(pinned(PATH, "1", Some(TOKEN))).await;
-    assert_refused(&answer, 403, "forbidden");
+    assert_failed(&answer, 403, "forbidden");
     // A token alone asks for nothing.
     let mut request = get(PATH);
     let headers = request.headers_mut();

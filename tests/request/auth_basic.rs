@@ -6,11 +6,11 @@ use bcrypt::Version;
 use futures::future::join_all;
 use http::Request;
 use http::request::Builder;
-use tokio::process::Command;
 
 use super::auth_jwt::{ask, seen};
+use crate::support::client::curl;
 use crate::support::setup::Setup;
-use crate::support::wait::{until, within};
+use crate::support::wait::until;
 use crate::support::{Answer, Host, guest, probe};
 
 /// Least work for a test.
@@ -64,14 +64,9 @@ async fn curl_comes_in_with_the_right_password() {
         ("nobody", "open sesame", "401"),
     ] {
         for _ in 0..2 {
-            let mut curl = Command::new("curl");
-            curl.args(["--silent", "--show-error", "--noproxy", "*", "--user"])
-                .arg(format!("{user}:{password}"))
-                .args(["--write-out", "%{http_code}"])
-                .arg(format!("http://{}/a", host.gateway));
-            let output = within("curl", curl.output()).await;
-            let output = output.expect("curl, which `cargo xtask setup` installs");
-            let said = String::from_utf8_lossy(&output.stdout);
+            let pair = format!("{user}:{password}");
+            let url = format!("http://{}/a", host.gateway);
+            let said = curl(&["--user", &pair, "--write-out", "%{http_code}", &url]).await;
             assert!(said.ends_with(expected), "{user} {password}: {said}");
             let says = |line: String| said.lines().any(|said| said == line);
             let is_told =

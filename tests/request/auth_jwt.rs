@@ -3,12 +3,11 @@
 use http::Request;
 use http::request::Builder;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
-use crate::support::client::empty;
+use crate::support::client::{curl, empty};
 use crate::support::issuer::{Issuer, Key, Says, key_set, now};
 use crate::support::setup::Setup;
-use crate::support::wait::{until, within};
+use crate::support::wait::until;
 use crate::support::{Answer, Host, probe};
 
 /// What comes after `[edge.auth.jwt]` and where the keys are.
@@ -50,21 +49,9 @@ async fn curl_comes_in_with_a_token_that_openssl_signed_by_each_algorithm() {
     let host = guarded_by(&keys.each_ref(), "").start().await;
     for key in &keys {
         let token = key.token(&json!({}));
-        let mut curl = Command::new("curl");
-        curl.args([
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--noproxy",
-            "*",
-            "--oauth2-bearer",
-        ])
-        .arg(&token)
-        .arg(format!("http://{}/a", host.gateway));
-        let output = within("curl", curl.output()).await;
-        let output = output.expect("curl, which `cargo xtask setup` installs");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains("\nx-skep-identity: alice\n"), "{output:?}");
+        let url = format!("http://{}/a", host.gateway);
+        let said = curl(&["--fail", "--oauth2-bearer", &token, &url]).await;
+        assert!(said.contains("\nx-skep-identity: alice\n"), "{said}");
         assert!(said.contains("\nx-skep-auth: jwt\n"), "{said}");
         assert!(!said.contains("authorization"), "{said}");
     }

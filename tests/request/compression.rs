@@ -3,10 +3,8 @@
 use std::io::Read;
 
 use http::Request;
-use tokio::process::Command;
 
-use crate::support::client::{empty, streamed};
-use crate::support::wait::within;
+use crate::support::client::{curl, empty, streamed};
 use crate::support::{Answer, Host, guest, probe};
 
 const HTML: &str = "h1=content-type:text/html";
@@ -209,12 +207,8 @@ async fn curl_reads_what_it_asks_for() {
         &["--http2-prior-knowledge"],
         &["--http1.0"],
     ] {
-        let mut curl = Command::new("curl");
-        curl.args(["-sS", "--compressed", "--dump-header", "-"])
-            .args(more)
-            .arg(&url);
-        let output = within("curl", curl.output()).await.unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
+        let shown = ["--compressed", "--dump-header", "-", &url];
+        let text = curl(&[&shown, more].concat()).await;
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("content-encoding: "), "{head}");
         assert_eq!(body.len(), 200_000, "{more:?} {head}");

@@ -7,7 +7,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-use crate::support::client::{Connection, empty, get};
+use crate::support::client::{Connection, curl, empty, get};
 use crate::support::setup::Setup;
 use crate::support::tls::{Authority, Pair, handshakes, sha256};
 use crate::support::wait::within;
@@ -200,25 +200,21 @@ async fn curl_gets_answers_of_both_versions() {
         .await;
     let port = host.tls[0].port();
     for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2")] {
-        let mut curl = Command::new("curl");
-        curl.args([
-            "--silent",
-            "--show-error",
+        let certificate = host.path().join("ca.pem");
+        let said = curl(&[
             "--fail",
-            "--noproxy",
-            "*",
             flag,
             "--cacert",
+            certificate.to_str().unwrap(),
+            "--resolve",
+            &format!("{NAME}:{port}:127.0.0.1"),
+            "--write-out",
+            "%{http_version} %{ssl_verify_result}",
+            &format!("https://{NAME}:{port}/a"),
         ])
-        .arg(host.path().join("ca.pem"))
-        .args(["--resolve", &format!("{NAME}:{port}:127.0.0.1")])
-        .args(["--write-out", "%{http_version} %{ssl_verify_result}"])
-        .arg(format!("https://{NAME}:{port}/a"));
-        let output = within("curl", curl.output()).await;
-        let output = output.expect("curl, which `cargo xtask setup` installs");
-        let said = String::from_utf8_lossy(&output.stdout);
+        .await;
         let expected = format!("Hello from hello revision 1: GET /\n{version} 0");
-        assert_eq!(said, expected, "{output:?}");
+        assert_eq!(said, expected);
     }
     host.stop().await;
 }

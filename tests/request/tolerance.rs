@@ -2,6 +2,7 @@
 
 use http::{Method, Request};
 
+use crate::support::answer::assert_failed;
 use crate::support::client::empty;
 use crate::support::wait::until;
 use crate::support::{Answer, Host, fault, guest, probe};
@@ -9,13 +10,6 @@ use crate::support::{Answer, Host, fault, guest, probe};
 async fn ask(host: &Host, method: Method, path: &str) -> Answer {
     let request = Request::builder().method(method).uri(path);
     host.request(request.body(empty()).unwrap()).await
-}
-
-/// The host's own answer to a request that failed so.
-fn assert_failed(answer: &Answer, status: u16, cause: &str) {
-    assert_eq!(answer.status(), status, "{answer:?}");
-    let problem = answer.problem();
-    assert_eq!(problem.r#type, format!("urn:skep:fault:{cause}"));
 }
 
 #[tokio::test]

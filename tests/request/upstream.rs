@@ -9,15 +9,9 @@ use http_body_util::BodyExt;
 use hyper::body::Frame;
 
 use crate::support::client::{empty, full, streamed};
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Upstream, before};
 use crate::support::wait::within;
 use crate::support::{Host, probe};
-
-/// A host whose service `a` is `upstream`; what the manifest says besides comes after.
-async fn before(upstream: &str, manifest: &str) -> Host {
-    let manifest = format!("upstream = {upstream:?}\n{manifest}");
-    Host::empty().manifest("a", &manifest).start().await
-}
 
 #[tokio::test]
 async fn the_server_sees_the_request_as_a_guest_would_and_its_own_host() {

@@ -6,22 +6,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::support::Host;
+use crate::support::answer::assert_failed;
 use crate::support::client::{full, streamed};
-use crate::support::upstream::{Upstream, nobody};
+use crate::support::upstream::{Upstream, before, nobody};
 use crate::support::wait::within;
-use crate::support::{Answer, Host};
-
-/// A host whose service `a` is `upstream`; what the manifest says besides comes after.
-async fn before(upstream: &str, manifest: &str) -> Host {
-    let manifest = format!("upstream = {upstream:?}\n{manifest}");
-    Host::empty().manifest("a", &manifest).start().await
-}
-
-fn assert_failed(answer: &Answer, status: u16, cause: &str) {
-    assert_eq!(answer.status(), status, "{answer:?}");
-    let problem = answer.problem();
-    assert_eq!(problem.r#type, format!("urn:skep:fault:{cause}"));
-}
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_a_bad_gateway() {

@@ -2,23 +2,12 @@
 
 use http::{Request, Response};
 
+use crate::support::answer::assert_failed;
 use crate::support::client::{empty, full};
 use crate::support::tls::Authority;
-use crate::support::upstream::{Upstream, nobody};
+use crate::support::upstream::{Upstream, before, nobody};
 use crate::support::wait::until;
-use crate::support::{Answer, Host, guest, probe};
-
-/// A host whose service `a` is `upstream`; what the manifest says besides comes after.
-async fn before(upstream: &str, manifest: &str) -> Host {
-    let manifest = format!("upstream = {upstream:?}\n{manifest}");
-    Host::empty().manifest("a", &manifest).start().await
-}
-
-fn assert_failed(answer: &Answer, status: u16, cause: &str) {
-    assert_eq!(answer.status(), status, "{answer:?}");
-    let problem = answer.problem();
-    assert_eq!(problem.r#type, format!("urn:skep:fault:{cause}"));
-}
+use crate::support::{Host, guest, probe};
 
 #[tokio::test]
 async fn a_gate_stands_before_a_server_and_it_takes_nothing_of_the_pool() {

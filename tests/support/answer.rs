@@ -143,6 +143,13 @@ impl Answer {
     }
 }
 
+/// The host's own answer to a request that failed so.
+pub(crate) fn assert_failed(answer: &Answer, status: u16, cause: &str) {
+    assert_eq!(answer.status(), status, "{answer:?}");
+    let problem = answer.problem();
+    assert_eq!(problem.r#type, format!("urn:skep:fault:{cause}"));
+}
+
 /// RFC 9457 problem details; a field more would be a leak.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

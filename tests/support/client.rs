@@ -14,11 +14,23 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::process::Command;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::answer::{Answer, Reply};
 use super::tls;
 use super::wait::within;
+
+/// What curl, with these arguments, has to say. Panics if it fails.
+pub(crate) async fn curl(arguments: &[&str]) -> String {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--noproxy", "*"])
+        .args(arguments);
+    let output = within("curl", curl.output()).await;
+    let output = output.expect("curl, which `cargo xtask setup` installs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
 
 /// What a request carries.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;

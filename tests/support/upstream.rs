@@ -19,7 +19,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::client::{Body, full};
+use super::host::Host;
 use super::tls::Pair;
+
+/// A host whose service `a` is `upstream`; what the manifest says besides comes after.
+pub(crate) async fn before(upstream: &str, manifest: &str) -> Host {
+    let manifest = format!("upstream = {upstream:?}\n{manifest}");
+    Host::empty().manifest("a", &manifest).start().await
+}
 
 /// A server that speaks HTTP/1.1 and notes the heads of the requests that it gets. Gone when dropped.
 pub(crate) struct Upstream {
