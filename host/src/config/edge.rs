@@ -15,9 +15,7 @@ use super::raw::RawEdge;
 use super::service::tolerance::{self, RateLimit};
 
 pub(crate) use self::auth::htpasswd;
-pub use self::auth::{
-    ApiKeys, Auth, Basic, Jwt, KeyDigest, KeySource, Location, PasswordHash, Users,
-};
+pub use self::auth::{ApiKeys, Auth, Basic, Jwt, KeySource, Location, PasswordHash, Users};
 pub use self::headers::HeaderEdits;
 pub use self::maintenance::Maintenance;
 pub(super) use self::route::{Raw as RawOfRoute, resolve as resolve_route};

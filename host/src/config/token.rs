@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use sha2::{Digest, Sha256};
+use super::secret::SecretDigest;
 
 /// Fewest characters of a token: what can't be guessed over the network.
 const TOKEN_LEN_MIN: usize = 16;
@@ -64,7 +64,7 @@ pub struct Tokens(Vec<Known>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Known {
     caller: Caller,
-    sha256: [u8; 32],
+    digest: SecretDigest,
 }
 
 impl Tokens {
@@ -76,13 +76,12 @@ impl Tokens {
 
     /// Knows one more: by itself.
     pub(crate) fn add(&mut self, caller: Caller, token: &Token) {
-        let sha256 = Sha256::digest(&token.0).into();
-        self.0.push(Known { caller, sha256 });
+        self.add_digest(caller, SecretDigest::of(token.0.as_bytes()));
     }
 
     /// Knows one more: by its digest.
-    pub(super) fn add_digest(&mut self, caller: Caller, sha256: [u8; 32]) {
-        self.0.push(Known { caller, sha256 });
+    pub(super) fn add_digest(&mut self, caller: Caller, digest: SecretDigest) {
+        self.0.push(Known { caller, digest });
     }
 
     /// Whether a name is taken.
@@ -94,8 +93,8 @@ impl Tokens {
     /// Whose token was given. What is compared are digests, all of them: how long that takes says nothing of the tokens.
     #[must_use]
     pub fn identify(&self, given: &str) -> Option<Caller> {
-        let given: [u8; 32] = Sha256::digest(given).into();
-        let known = |found, known: &'_ Known| match known.sha256 == given {
+        let given = SecretDigest::of(given.as_bytes());
+        let known = |found, known: &'_ Known| match known.digest == given {
             true => Some(known.caller.clone()),
             false => found,
         };

@@ -12,6 +12,7 @@ use skep_policy::quote::quoted;
 use crate::config::document::Scope;
 use crate::config::error::ConfigError;
 use crate::config::raw::RawAuth;
+use crate::config::secret::SecretDigest;
 
 pub(crate) use self::basic::htpasswd;
 
@@ -119,26 +120,7 @@ pub struct ApiKeys {
     /// The header that has the key, lower-case.
     pub header: String,
     /// What is kept of each: its holder's name, by its digest.
-    pub keys: BTreeMap<KeyDigest, String>,
-}
-
-/// The sha256 of a key, in hexadecimal digits of lower case. Its debug form hides it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct KeyDigest(pub(crate) String);
-
-impl KeyDigest {
-    /// The digest itself.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let digits = |at: usize| self.0.get(at..at + 2).unwrap_or_default();
-        let byte = |at| u8::from_str_radix(digits(at), 16).unwrap_or_default();
-        (0..self.0.len()).step_by(2).map(byte).collect()
-    }
-}
-
-impl fmt::Debug for KeyDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyDigest(…)")
-    }
+    pub keys: BTreeMap<SecretDigest, String>,
 }
 
 pub(super) fn resolve(raw: RawAuth, scope: &Scope<'_>) -> Result<Auth, ConfigError> {

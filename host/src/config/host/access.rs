@@ -7,14 +7,13 @@ use super::settings::Origin;
 use crate::config::document::Document;
 use crate::config::error::ConfigError;
 use crate::config::raw::{RawHost, RawToken};
+use crate::config::secret;
 use crate::config::token::{Caller, Role, Token, Tokens};
 use crate::config::trust::Trust;
 
 /// What `admin_token` is called where it is told who did something.
 const ADMIN_NAME: &str = "admin";
 const TOKENS_MAX: usize = 1_000;
-const NAME_CHARS_MAX: usize = 64;
-const DIGEST_BYTES: usize = 32;
 
 pub(super) fn admin_token(
     raw: &RawHost,
@@ -63,20 +62,16 @@ pub(super) fn tokens(
             let what = format!("{} is another token's name", quoted(&caller.name));
             return Err(origin.error(&["token", &at, "name"], what));
         }
-        tokens.add_digest(caller, digest(raw, &at, origin)?);
+        let digest = secret::digest(raw.sha256.as_deref(), "token");
+        let digest = digest.map_err(|what| origin.error(&["token", &at, "sha256"], what))?;
+        tokens.add_digest(caller, digest);
     }
     Ok(tokens)
 }
 
 fn caller(raw: &RawToken, at: &str, origin: &Origin<'_>) -> Result<Caller, ConfigError> {
-    let name = raw.name.clone().unwrap_or_default();
-    let is_name = (1..=NAME_CHARS_MAX).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_name {
-        let what =
-            format!("must be 1 to {NAME_CHARS_MAX} visible ASCII characters: it says who did what");
-        return Err(origin.error(&["token", at, "name"], what));
-    }
+    let name = secret::holder(raw.name.clone(), "it says who did what");
+    let name = name.map_err(|what| origin.error(&["token", at, "name"], what))?;
     let given = raw.role.as_deref().unwrap_or_default();
     let role = Role::ALL.into_iter().find(|role| role.as_str() == given);
     let role = role.ok_or_else(|| {
@@ -91,27 +86,6 @@ fn caller(raw: &RawToken, at: &str, origin: &Origin<'_>) -> Result<Caller, Confi
         origin.error(&["token", at, "role"], what)
     })?;
     Ok(Caller { name, role })
-}
-
-fn digest(
-    raw: &RawToken,
-    at: &str,
-    origin: &Origin<'_>,
-) -> Result<[u8; DIGEST_BYTES], ConfigError> {
-    let text = raw.sha256.as_deref().unwrap_or_default();
-    let is_hex =
-        text.len() == 2 * DIGEST_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let mut bytes = [0; DIGEST_BYTES];
-    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
-        let digits = text.get(at..at + 2).unwrap_or_default();
-        *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
-    }
-    if is_hex {
-        return Ok(bytes);
-    }
-    let what = "must be the token's sha256 in 64 hexadecimal digits: make a token with `openssl rand -hex 32`, and its \
-                digest with `printf %s TOKEN | sha256sum`";
-    Err(origin.error(&["token", at, "sha256"], what))
 }
 
 /// The keys that components must be signed with: files in PEM, or the PEM itself.

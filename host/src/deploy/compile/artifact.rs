@@ -51,6 +51,18 @@ impl Digest {
         }
     }
 
+    /// The digest that 64 hexadecimal digits without a prefix say.
+    pub(crate) fn from_hex(hex: &str) -> Option<Self> {
+        if hex.len() != 2 * DIGEST_BYTES || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; DIGEST_BYTES];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     /// The 64 hexadecimal digits without the prefix, fit for a file's name.
     #[must_use]
     pub fn hex(&self) -> String {
@@ -87,15 +99,8 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let wrong = || NotADigest(text.to_owned());
-        let hex = text.strip_prefix(DIGEST_PREFIX).ok_or_else(wrong)?;
-        if hex.len() != 2 * DIGEST_BYTES || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(wrong());
-        }
-        let mut bytes = [0; DIGEST_BYTES];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).map_err(|_| wrong())?;
-        }
-        Ok(Self(bytes))
+        let hex = text.strip_prefix(DIGEST_PREFIX);
+        hex.and_then(Self::from_hex).ok_or_else(wrong)
     }
 }
 

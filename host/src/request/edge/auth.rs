@@ -28,10 +28,13 @@ mod watched;
 
 /// The way into one route.
 pub(crate) struct Auth {
-    settings: Settings,
+    is_optional: bool,
+    /// Whether the service gets what proves who comes in.
+    forwards: bool,
+    realm: String,
     tokens: Option<Arc<Tokens>>,
     passwords: Option<Arc<Passwords>>,
-    keys: Option<Keys>,
+    keys: Option<Arc<Keys>>,
     /// What proves who comes in.
     proofs: Vec<HeaderName>,
 }
@@ -84,22 +87,21 @@ type Outcome = Result<Option<Arc<Identity>>, Denied>;
 
 impl Auth {
     pub(crate) fn new(settings: &Settings, shared: &Arc<Identities>) -> Self {
-        let jwt = settings.jwt.as_ref();
-        let api_key = settings.api_key.as_ref();
-        // Checked when they were read.
-        let name = |name: &str| HeaderName::try_from(name).ok();
+        let tokens = settings.jwt.as_ref().map(|jwt| shared.tokens(jwt));
+        let passwords = settings.basic.as_ref().map(|basic| shared.passwords(basic));
+        let keys = settings.api_key.as_ref().map(|keys| shared.keys(keys));
         let mut proofs = Vec::new();
-        if settings.basic.is_some() {
-            proofs.push(header::AUTHORIZATION);
-        }
-        proofs.extend(jwt.and_then(|jwt| name(&jwt.header)));
-        proofs.extend(api_key.and_then(|keys| name(&keys.header)));
+        proofs.extend(passwords.as_ref().map(|_| header::AUTHORIZATION));
+        proofs.extend(tokens.as_ref().map(|tokens| tokens.header.clone()));
+        proofs.extend(keys.as_ref().map(|keys| keys.header.clone()));
         Self {
-            tokens: jwt.map(|jwt| shared.tokens(jwt)),
-            passwords: settings.basic.as_ref().map(|basic| shared.passwords(basic)),
-            keys: api_key.map(Keys::new),
+            is_optional: settings.optional,
+            forwards: settings.forward,
+            realm: settings.realm.clone(),
+            tokens,
+            passwords,
+            keys,
             proofs,
-            settings: settings.clone(),
         }
     }
 
@@ -155,7 +157,7 @@ impl Auth {
             Err(why) => deny(why),
         }
         match denied {
-            None if self.settings.optional => Ok(None),
+            None if self.is_optional => Ok(None),
             denied => Err(self.fault(denied)),
         }
     }
@@ -168,8 +170,8 @@ impl Auth {
         let Some(value) = single(headers, &header::AUTHORIZATION)? else {
             return Ok(None);
         };
-        let takes_tokens = self.settings.jwt.as_ref();
-        let takes_tokens = takes_tokens.is_some_and(|jwt| *jwt.header == header::AUTHORIZATION);
+        let tokens = self.tokens.as_ref();
+        let takes_tokens = tokens.is_some_and(|tokens| tokens.header == header::AUTHORIZATION);
         match identity::presented(value.as_bytes()) {
             Presented::Token(_) if !takes_tokens => Err(Denied::wrong("no tokens are taken")),
             Presented::Password(_) if self.passwords.is_none() => {
@@ -186,23 +188,22 @@ impl Auth {
         presented: Option<Presented<'_>>,
         until: Instant,
     ) -> Outcome {
-        let (Some(tokens), Some(jwt)) = (&self.tokens, &self.settings.jwt) else {
+        let Some(tokens) = &self.tokens else {
             return Ok(None);
         };
         let mut token = match presented {
             Some(Presented::Token(token)) => Some(token),
             _ => None,
         };
-        if *jwt.header != header::AUTHORIZATION
-            && let Some(name) = HeaderName::try_from(&jwt.header).ok()
-            && let Some(value) = single(headers, &name)?
+        if tokens.header != header::AUTHORIZATION
+            && let Some(value) = single(headers, &tokens.header)?
         {
             token = Some(match identity::presented(value.as_bytes()) {
                 Presented::Token(token) => token,
                 _ => value.as_bytes(),
             });
         }
-        if let (None, Some(name)) = (token, &jwt.cookie) {
+        if let (None, Some(name)) = (token, tokens.cookie()) {
             let values = headers.get_all(header::COOKIE).iter();
             let found = identity::cookie(values.map(HeaderValue::as_bytes), name);
             token = found.map_err(|refused| Denied::token(&refused))?;
@@ -224,14 +225,13 @@ impl Auth {
 
     /// Removes what proves who came in, unless it is passed on.
     fn clear(&self, headers: &mut HeaderMap) {
-        if self.settings.forward {
+        if self.forwards {
             return;
         }
         for proof in &self.proofs {
             headers.remove(proof);
         }
-        let jwt = self.settings.jwt.as_ref();
-        if let Some(cookie) = jwt.and_then(|jwt| jwt.cookie.as_ref()) {
+        if let Some(cookie) = self.tokens.as_ref().and_then(|tokens| tokens.cookie()) {
             remove_cookie(headers, cookie);
         }
     }
@@ -256,7 +256,7 @@ impl Auth {
             Some(Denied::Lacks(why)) => (Cause::Forbidden, why, ", error=\"insufficient_scope\""),
             Some(Denied::Unknown(why)) => return Fault::new(Cause::IdentityUnknown, why),
         };
-        let realm = &self.settings.realm;
+        let realm = &self.realm;
         let mut fault = Fault::new(cause, why);
         if self.tokens.is_some() {
             let challenge = format!("Bearer realm=\"{realm}\"{error}");
@@ -271,6 +271,11 @@ impl Auth {
         }
         fault
     }
+}
+
+/// A header's name of the configuration, which was checked when it was read.
+fn header_name(name: &str) -> HeaderName {
+    HeaderName::try_from(name).unwrap_or(header::AUTHORIZATION)
 }
 
 /// The one value of a header. Of two, one might be what others have checked and the other what they have not.

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use skep_policy::quote::quoted;
-
-use super::{ApiKeys, KeyDigest, names};
+use super::{ApiKeys, names};
 use crate::config::document::Scope;
 use crate::config::error::ConfigError;
 use crate::config::raw::{RawApiKey, RawApiKeys};
+use crate::config::secret::{self, SecretDigest};
 
 const HEADER_DEFAULT: &str = "x-api-key";
 const KEYS_MAX: usize = 10_000;
-const NAME_CHARS_MAX: usize = 64;
-const DIGEST_DIGITS: usize = 64;
 
 pub(super) fn resolve(raw: RawApiKeys, scope: &Scope<'_>) -> Result<ApiKeys, ConfigError> {
     let header = raw.header.as_deref().unwrap_or(HEADER_DEFAULT);
@@ -39,23 +36,10 @@ pub(super) fn resolve(raw: RawApiKeys, scope: &Scope<'_>) -> Result<ApiKeys, Con
 }
 
 /// Several keys may have one name: the old and the new one, say.
-fn key(raw: RawApiKey, scope: &Scope<'_>) -> Result<(KeyDigest, String), ConfigError> {
-    let name = raw.name.unwrap_or_default();
-    let is_name = (1..=NAME_CHARS_MAX).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_name {
-        let what = format!(
-            "{} must be 1 to {NAME_CHARS_MAX} visible ASCII characters: services are told it",
-            quoted(&name)
-        );
-        return Err(scope.error(&["name"], what));
-    }
-    let digest = raw.sha256.unwrap_or_default();
-    let is_hex = digest.len() == DIGEST_DIGITS && digest.bytes().all(|b| b.is_ascii_hexdigit());
-    if !is_hex {
-        let what = "must be the key's sha256 in 64 hexadecimal digits: make a key with `openssl rand -hex 32`, and its \
-                    digest with `printf %s KEY | sha256sum`";
-        return Err(scope.error(&["sha256"], what));
-    }
-    Ok((KeyDigest(digest.to_ascii_lowercase()), name))
+fn key(raw: RawApiKey, scope: &Scope<'_>) -> Result<(SecretDigest, String), ConfigError> {
+    let name = secret::holder(raw.name, "services are told it");
+    let name = name.map_err(|what| scope.error(&["name"], what))?;
+    let digest = secret::digest(raw.sha256.as_deref(), "key");
+    let digest = digest.map_err(|what| scope.error(&["sha256"], what))?;
+    Ok((digest, name))
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName};
-use ring::digest::{SHA256, digest};
 
-use super::{Denied, Outcome, single};
+use super::{Denied, Outcome, header_name, single};
+use crate::config::SecretDigest;
 use crate::config::edge::ApiKeys;
 use crate::request::identity::{Identity, Scheme};
 
@@ -14,8 +14,8 @@ use crate::request::identity::{Identity, Scheme};
 const KEY_BYTES_MAX: usize = 1024;
 
 pub(super) struct Keys {
-    header: HeaderName,
-    holders: HashMap<Vec<u8>, Arc<Identity>>,
+    pub(super) header: HeaderName,
+    holders: HashMap<SecretDigest, Arc<Identity>>,
 }
 
 impl Keys {
@@ -23,13 +23,11 @@ impl Keys {
         let mut holders = HashMap::new();
         for (digest, name) in &settings.keys {
             if let Some(identity) = Identity::new(Scheme::ApiKey, name) {
-                holders.insert(digest.bytes(), Arc::new(identity));
+                holders.insert(*digest, Arc::new(identity));
             }
         }
         Self {
-            // Checked when it was read.
-            header: HeaderName::try_from(&settings.header)
-                .unwrap_or(HeaderName::from_static("x-api-key")),
+            header: header_name(&settings.header),
             holders,
         }
     }
@@ -42,8 +40,8 @@ impl Keys {
             let why = format!("the key is longer than {KEY_BYTES_MAX} bytes");
             return Err(Denied::wrong(why));
         }
-        let digest = digest(&SHA256, key.as_bytes());
-        let holder = self.holders.get(digest.as_ref()).cloned();
+        let digest = SecretDigest::of(key.as_bytes());
+        let holder = self.holders.get(&digest).cloned();
         holder
             .map(Some)
             .ok_or_else(|| Denied::wrong("the key is nobody's"))

@@ -10,10 +10,11 @@ use tokio::runtime::Handle;
 use super::cache::Secret;
 use super::hashing::Hashing;
 use super::jwks::{KEY_SETS, KeySet};
+use super::keys::Keys;
 use super::passwords::{Listed, Passwords, Source, USERS};
 use super::tokens::Tokens;
 use super::watched::{HttpClient, Watched};
-use crate::config::edge::{Basic, Jwt, KeySource, Location};
+use crate::config::edge::{ApiKeys, Basic, Jwt, KeySource, Location};
 use crate::https;
 
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,6 +30,7 @@ pub(crate) struct Identities {
     key_sets: Alike<KeySource, Watched<KeySet>>,
     tokens: Alike<Jwt, Tokens>,
     passwords: Alike<Basic, Passwords>,
+    keys: Alike<ApiKeys, Keys>,
 }
 
 impl Identities {
@@ -49,6 +51,7 @@ impl Identities {
             key_sets: Alike::default(),
             tokens: Alike::default(),
             passwords: Alike::default(),
+            keys: Alike::default(),
         }))
     }
 
@@ -78,6 +81,10 @@ impl Identities {
             };
             Passwords::new(source, &self.secret, self.hashing())
         })
+    }
+
+    pub(super) fn keys(&self, settings: &ApiKeys) -> Arc<Keys> {
+        self.keys.get(settings, || Keys::new(settings))
     }
 
     /// The threads that hash, once there are passwords; None if the system has none to give.
@@ -119,5 +126,26 @@ impl<K: Clone + PartialEq, V> Alike<K, V> {
         let value = Arc::new(make());
         all.push((settings.clone(), Arc::downgrade(&value)));
         value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SecretDigest;
+
+    #[tokio::test]
+    async fn routes_that_are_configured_alike_share_their_keys_for_as_long_as_one_has_them() {
+        let identities = Identities::new(Handle::current()).unwrap();
+        let settings = |holder: &str| ApiKeys {
+            header: "x-api-key".to_owned(),
+            keys: [(SecretDigest::of(b"key"), holder.to_owned())].into(),
+        };
+        let keys = identities.keys(&settings("alice"));
+        assert!(Arc::ptr_eq(&keys, &identities.keys(&settings("alice"))));
+        assert!(!Arc::ptr_eq(&keys, &identities.keys(&settings("bob"))));
+        let last = Arc::downgrade(&keys);
+        drop(keys);
+        assert!(last.upgrade().is_none());
     }
 }

@@ -11,10 +11,10 @@ use skep_policy::identity::{
 };
 use tokio::time::Instant;
 
-use super::Denied;
 use super::cache::{Bulky, Secret, Seen, seen};
 use super::jwks::KeySet;
 use super::watched::{Loaded, Watched};
+use super::{Denied, header_name};
 use crate::config::edge::Jwt;
 use crate::request::identity::{Identity, Scheme};
 
@@ -28,6 +28,8 @@ const BYTES_BESIDE: u64 = 512;
 /// What verifies tokens by one configuration.
 pub(super) struct Tokens {
     settings: Jwt,
+    /// The header that has the token.
+    pub(super) header: HeaderName,
     keys: Arc<Watched<KeySet>>,
     secret: Secret,
     seen: Seen<Arc<Known>>,
@@ -53,10 +55,16 @@ impl Tokens {
     pub(super) fn new(settings: &Jwt, keys: Arc<Watched<KeySet>>, secret: &Secret) -> Self {
         Self {
             settings: settings.clone(),
+            header: header_name(&settings.header),
             keys,
             secret: secret.clone(),
             seen: seen(SEEN_BYTES_MAX, SEEN_ITEMS),
         }
+    }
+
+    /// The cookie that has the token where the header does not.
+    pub(super) fn cookie(&self) -> Option<&str> {
+        self.settings.cookie.as_deref()
     }
 
     /// Whose a token is. Waits for the issuer's keys only if the token needs some that are not there, until then.
