@@ -35,7 +35,8 @@ pub struct StaticAnswer {
 }
 
 /// What a file says of such an answer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Raw {
     pub(super) status: Option<u16>,
     pub(super) headers: Option<BTreeMap<String, String>>,

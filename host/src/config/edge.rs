@@ -18,7 +18,7 @@ pub(crate) use self::auth::htpasswd;
 pub use self::auth::{ApiKeys, Auth, Basic, Jwt, KeySource, Location, PasswordHash, Users};
 pub use self::headers::HeaderEdits;
 pub use self::maintenance::Maintenance;
-pub(super) use self::route::{Raw as RawOfRoute, resolve as resolve_route};
+pub(super) use self::route::resolve as resolve_route;
 pub use self::route::{RouteAnswer, RouteEdge};
 
 mod auth;

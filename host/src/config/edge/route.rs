@@ -9,7 +9,7 @@ use super::{EdgeConfig, Setting};
 use crate::config::answer::{self, StaticAnswer};
 use crate::config::document::Scope;
 use crate::config::error::ConfigError;
-use crate::config::raw::{RawEdge, RawRedirect, RawRespond, RawWebsocket};
+use crate::config::raw::{RawRedirect, RawRoute};
 
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
@@ -60,17 +60,9 @@ pub enum RouteAnswer {
     Respond(StaticAnswer),
 }
 
-/// What files say of a route beside where it is.
-pub(in crate::config) struct Raw {
-    pub(in crate::config) rewrite: Option<String>,
-    pub(in crate::config) redirect: Option<RawRedirect>,
-    pub(in crate::config) respond: Option<RawRespond>,
-    pub(in crate::config) websocket: Option<RawWebsocket>,
-    pub(in crate::config) edge: Option<RawEdge>,
-}
-
+/// What a file says of a route beside where it is, which is `spec`.
 pub(in crate::config) fn resolve(
-    raw: Raw,
+    raw: RawRoute,
     spec: &RouteSpec,
     of_service: &EdgeConfig,
     scope: &Scope<'_>,
@@ -96,7 +88,11 @@ pub(in crate::config) fn resolve(
         (Some(redirect), None) => {
             Some(self::redirect(redirect, spec, &scope.below(&["redirect"]))?)
         }
-        (None, Some(respond)) => Some(self::respond(respond, &scope.below(&["respond"]))?),
+        (None, Some(respond)) => {
+            let scope = scope.below(&["respond"]);
+            let answer = answer::resolve(respond, StatusCode::OK, &scope)?;
+            Some(RouteAnswer::Respond(answer))
+        }
         (None, None) => None,
     };
     if let (Some(_), Some(Ok(_))) = (&answer, &rewrite) {
@@ -138,14 +134,4 @@ fn redirect(
     }
     let to = Template::location(&to, &spec.path).map_err(|error| scope.error(&["to"], error))?;
     Ok(RouteAnswer::Redirect { to, status })
-}
-
-fn respond(raw: RawRespond, scope: &Scope<'_>) -> Result<RouteAnswer, ConfigError> {
-    let raw = answer::Raw {
-        status: raw.status,
-        headers: raw.headers,
-        body: raw.body,
-        file: raw.file,
-    };
-    answer::resolve(raw, StatusCode::OK, scope).map(RouteAnswer::Respond)
 }

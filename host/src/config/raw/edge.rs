@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::auth::RawAuth;
 use super::{RawRateLimit, RawWebsocket};
+use crate::config::answer;
 use crate::config::units::{OneOrMore, Size, Span};
 
 #[derive(Debug, Default, Deserialize)]
@@ -17,7 +18,7 @@ pub(in crate::config) struct RawRoute {
     pub(in crate::config) strip_prefix: Option<bool>,
     pub(in crate::config) rewrite: Option<String>,
     pub(in crate::config) redirect: Option<RawRedirect>,
-    pub(in crate::config) respond: Option<RawRespond>,
+    pub(in crate::config) respond: Option<answer::Raw>,
     pub(in crate::config) websocket: Option<RawWebsocket>,
     pub(in crate::config) edge: Option<RawEdge>,
 }
@@ -27,15 +28,6 @@ pub(in crate::config) struct RawRoute {
 pub(in crate::config) struct RawRedirect {
     pub(in crate::config) to: Option<String>,
     pub(in crate::config) status: Option<u16>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
-pub(in crate::config) struct RawRespond {
-    pub(in crate::config) status: Option<u16>,
-    pub(in crate::config) headers: Option<BTreeMap<String, String>>,
-    pub(in crate::config) body: Option<String>,
-    pub(in crate::config) file: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

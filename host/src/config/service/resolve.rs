@@ -216,11 +216,11 @@ fn files_have_no_websockets(
 }
 
 fn route(
-    raw: RawRoute,
+    mut raw: RawRoute,
     policies: &EdgeConfig,
     scope: &Scope<'_>,
 ) -> Result<(RouteSpec, RouteEdge), ConfigError> {
-    let Some(path) = raw.path else {
+    let Some(path) = raw.path.take() else {
         return Err(scope.error(
             &[],
             "has no path: add `path = \"/{*rest}\"` or a narrower one",
@@ -228,6 +228,7 @@ fn route(
     };
     let host = raw
         .host
+        .take()
         .map(|host| HostPattern::try_from(host.as_str()))
         .transpose()
         .map_err(|error| scope.error(&["host"], error))?;
@@ -237,6 +238,7 @@ fn route(
     };
     let methods = raw
         .methods
+        .take()
         .map(|methods| {
             methods
                 .into_iter()
@@ -258,14 +260,7 @@ fn route(
         methods,
         strip_prefix: raw.strip_prefix.unwrap_or(false),
     };
-    let edge = edge::RawOfRoute {
-        rewrite: raw.rewrite,
-        redirect: raw.redirect,
-        respond: raw.respond,
-        websocket: raw.websocket,
-        edge: raw.edge,
-    };
-    let edge = edge::resolve_route(edge, &spec, policies, scope)?;
+    let edge = edge::resolve_route(raw, &spec, policies, scope)?;
     Ok((spec, edge))
 }
 

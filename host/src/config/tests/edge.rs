@@ -137,6 +137,18 @@ fn what_a_route_can_not_be_is_refused() {
             "hello.toml:4: route[0].respond: is given beside redirect",
         ),
         (
+            "[[route]]\npath = '/a'\nrespond = { stauts = 200 }\n",
+            "hello.toml:3: unknown key \"stauts\" in route[0].respond: did you mean \"status\"?",
+        ),
+        (
+            "[[route]]\npath = '/a'\nrespond = 200\n",
+            "hello.toml:3: route[0].respond: invalid type: integer `200`, expected a table",
+        ),
+        (
+            "[[route]]\npath = '/a'\nrespond = { status = 204, body = 'x' }\n",
+            "hello.toml:3: route[0].respond.status: 204 has no body",
+        ),
+        (
             "[[route]]\npath = '/a'\nrewrite = '/b'\nrespond = {}\n",
             "hello.toml:3: route[0].rewrite: is for the service",
         ),

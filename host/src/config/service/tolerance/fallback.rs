@@ -42,9 +42,13 @@ pub(super) fn resolve(
         |cause| cause.status().is_server_error() && *cause != Cause::IdentityUnknown,
         scope,
     )?;
-    let is_static =
-        raw.status.is_some() || raw.headers.is_some() || raw.body.is_some() || raw.file.is_some();
-    let answer = match (raw.service, is_static) {
+    let own = answer::Raw {
+        status: raw.status,
+        headers: raw.headers,
+        body: raw.body,
+        file: raw.file,
+    };
+    let answer = match (raw.service, own != answer::Raw::default()) {
         (Some(_), true) => {
             let what = "is given beside status, headers, body or file: leave out one kind";
             return Err(scope.error(&["service"], what));
@@ -59,16 +63,7 @@ pub(super) fn resolve(
         (Some(service), false) => FallbackAnswer::Service(
             ServiceName::try_from(service).map_err(|error| scope.error(&["service"], error))?,
         ),
-        (None, true) => FallbackAnswer::Static(answer::resolve(
-            answer::Raw {
-                status: raw.status,
-                headers: raw.headers,
-                body: raw.body,
-                file: raw.file,
-            },
-            StatusCode::OK,
-            scope,
-        )?),
+        (None, true) => FallbackAnswer::Static(answer::resolve(own, StatusCode::OK, scope)?),
     };
     Ok(Fallback { on, answer })
 }
