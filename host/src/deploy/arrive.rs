@@ -27,6 +27,7 @@ pub use changes::{Changes, Hush};
 pub use dropin::{DropIns, default_name, is_temporary};
 pub use error::{ArriveError, Cut};
 pub use scan::{Found, Scan, Scanner};
+pub(crate) use stamp::Rest;
 pub use stamp::{Now, Stamp};
 pub use trail::Directories;
 pub use watch::Watch;

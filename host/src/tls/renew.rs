@@ -21,7 +21,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{Material, identities, server_config};
 use crate::config::ConfigError;
 use crate::config::tls::{Certificates, Identity, Tls as Settings};
-use crate::deploy::arrive::Stamp;
+use crate::deploy::arrive::{Rest, Stamp};
 use crate::telemetry;
 
 /// From one look at the files to the next.
@@ -37,10 +37,8 @@ pub(super) struct Kept {
     material: Material,
     /// Of the files that the material is of, by source: the certificates, then the authorities.
     used: Vec<Stamps>,
-    /// When they were last read.
-    tried: Vec<Stamps>,
-    /// At the last look.
-    seen: Vec<Stamps>,
+    /// Of all files.
+    rest: Rest<Vec<Stamps>>,
 }
 
 /// Starts the thread that looks at the files, if there are any; it ends when what is returned is dropped.
@@ -82,8 +80,7 @@ impl Kept {
             settings: settings.clone(),
             material,
             used: stamps.clone(),
-            tried: stamps.clone(),
-            seen: stamps,
+            rest: Rest::of(stamps),
         };
         (0..kept.used.len()).for_each(|source| kept.warn(source));
         Ok(kept)
@@ -94,12 +91,11 @@ impl Kept {
     }
 
     /// What handshakes are made with from now on, if that changes. A look that was `asked` for does not wait until files
-    /// are at rest.
+    /// are at rest, and tries once more what was bad.
     fn look(&mut self, asked: bool) -> Option<ServerConfig> {
         let now = stamps(&self.settings);
-        let is_at_rest = now == self.seen;
-        self.seen.clone_from(&now);
-        if !asked && (now == self.tried || !is_at_rest) {
+        let is_due = self.rest.is_due(&now, asked);
+        if !is_due && !asked {
             return None;
         }
         let changed = (0..now.len()).filter(|source| now[*source] != self.used[*source]);
@@ -113,14 +109,15 @@ impl Kept {
             // What was read may be of two minds. The next look tells.
             return None;
         }
-        self.tried = now;
-        self.adopt(material, read)
+        self.rest.read(now.clone());
+        self.adopt(material, read, &now)
     }
 
     fn adopt(
         &mut self,
         material: Material,
         read: Vec<(usize, Result<(), ConfigError>)>,
+        stamps: &[Stamps],
     ) -> Option<ServerConfig> {
         let mut good = Vec::new();
         for (source, outcome) in read {
@@ -149,7 +146,7 @@ impl Kept {
         };
         self.material = material;
         for source in good {
-            self.used[source].clone_from(&self.tried[source]);
+            self.used[source].clone_from(&stamps[source]);
             self.announce(source);
         }
         Some(config)
@@ -321,9 +318,10 @@ mod tests {
         for asked in [true, false, true] {
             assert!(kept.look(asked).is_none(), "the key is another's");
         }
-        assert!(kept.used == before && kept.tried == kept.seen);
+        let now = stamps(&kept.settings);
+        assert!(kept.used == before && !kept.rest.is_due(&now, true));
         write(&folder, "pem", &certificate);
         assert!(kept.look(true).is_some());
-        assert!(kept.used == kept.tried && kept.used != before);
+        assert!(kept.used == stamps(&kept.settings) && kept.used != before);
     }
 }

@@ -58,3 +58,67 @@ impl Stamp {
         now.duration_since(changed).unwrap_or_default()
     }
 }
+
+/// Whether what is looked at again and again has changed since it was read, and is at rest: the same at two looks. What is
+/// read and turns out to be bad is not due again before it changes.
+#[derive(Debug)]
+pub(crate) struct Rest<T> {
+    seen: Option<T>,
+    read: Option<T>,
+}
+
+impl<T> Default for Rest<T> {
+    fn default() -> Self {
+        let (seen, read) = (None, None);
+        Self { seen, read }
+    }
+}
+
+impl<T: Clone + PartialEq> Rest<T> {
+    /// Of what has just been read as it was then.
+    pub(crate) fn of(read: T) -> Self {
+        Self {
+            seen: Some(read.clone()),
+            read: Some(read),
+        }
+    }
+
+    /// Takes a look: whether it is to be read, as it is `now`. Who is `asked` does not wait until it is at rest.
+    pub(crate) fn is_due(&mut self, now: &T, asked: bool) -> bool {
+        let is_at_rest = self.seen.as_ref() == Some(now);
+        self.seen = Some(now.clone());
+        (asked || is_at_rest) && self.read.as_ref() != Some(now)
+    }
+
+    /// It was read as it was then.
+    pub(crate) fn read(&mut self, then: T) {
+        self.read = Some(then);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_changed_is_due_once_it_is_at_rest() {
+        let mut rest = Rest::of(1);
+        assert!(!rest.is_due(&1, false));
+        assert!(!rest.is_due(&2, false) && !rest.is_due(&3, false));
+        assert!(rest.is_due(&3, false));
+        // Not read yet: it still is.
+        assert!(rest.is_due(&3, false));
+        rest.read(3);
+        assert!(!rest.is_due(&3, false) && !rest.is_due(&3, true));
+        assert!(!rest.is_due(&1, false) && rest.is_due(&1, false));
+    }
+
+    #[test]
+    fn who_is_asked_does_not_wait() {
+        let mut rest = Rest::default();
+        assert!(rest.is_due(&1, true));
+        rest.read(1);
+        assert!(rest.is_due(&2, true));
+        assert!(rest.is_due(&2, false), "it was seen then, too");
+    }
+}

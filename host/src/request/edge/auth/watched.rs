@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::edge::{KeySource, Location};
-use crate::deploy::arrive::Stamp;
+use crate::deploy::arrive::{Rest, Stamp};
 use crate::https;
 use crate::telemetry;
 
@@ -80,8 +80,7 @@ struct Progress {
 /// What a look at a file goes by.
 #[derive(Default)]
 struct Stamps {
-    read: Option<Stamp>,
-    seen: Option<Stamp>,
+    rest: Rest<Stamp>,
     /// What was wrong with what was read.
     wrong: Option<String>,
 }
@@ -277,11 +276,8 @@ impl<T: PartialEq + Send + Sync + 'static> Inner<T> {
         let fail = |error: std::io::Error| telemetry::chain(&error);
         let metadata = tokio::fs::metadata(path).await.map_err(fail)?;
         let now = Stamp::of(&metadata);
-        let was_seen = stamps.seen.replace(now) == Some(now);
-        if stamps.read == Some(now) {
-            return Ok(None);
-        }
-        if self.current.load().is_some() && !was_seen && !is_asked {
+        let is_needed = is_asked || self.current.load().is_none();
+        if !stamps.rest.is_due(&now, is_needed) {
             return Ok(None);
         }
         // Opening a pipe would wait for a writer.
@@ -297,7 +293,7 @@ impl<T: PartialEq + Send + Sync + 'static> Inner<T> {
             return Err(format!("is larger than {most} bytes"));
         }
         // What is wrong is not read again before it changes; that it is wrong is said once.
-        stamps.read = Some(now);
+        stamps.rest.read(now);
         Ok(Some(bytes.into()))
     }
 
