@@ -74,11 +74,7 @@ pub(crate) async fn serve(
         exchange.comes_of(visitor);
     }
     let answer = pin!(answer(core, &snapshot, request, client, &exchange));
-    let response = conclude(&exchange, manner, answer).await;
-    match exchange.passage() {
-        Some(passage) => passage.leave(response),
-        None => response,
-    }
+    conclude(&exchange, manner, answer).await
 }
 
 /// A request was sent to where TLS is spoken, before anything else was done with it.
@@ -107,8 +103,8 @@ async fn conclude(
         let of_caller = || exchange.rules()?.1.tolerance.instead(fault.cause);
         let own = || exchange.routed()?.config.tolerance.instead(fault.cause);
         match of_caller().or_else(own) {
-            Some(fallback) => send::fallback(fault, fallback, exchange, manner.without_body),
-            None => send::fault(fault, exchange, manner.without_body),
+            Some(fallback) => send::fallback(fault, fallback, exchange, manner),
+            None => send::fault(fault, exchange, manner),
         }
     })
 }

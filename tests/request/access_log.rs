@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::support::client::{connect, empty, get};
 use crate::support::setup::Setup;
 use crate::support::wait::until;
-use crate::support::{Host, fault, guest};
+use crate::support::{Host, fault, guest, probe};
 use tokio::io::AsyncWriteExt;
 
 fn settings(format: &str) -> String {
@@ -80,6 +80,33 @@ async fn every_request_from_outside_has_its_line() {
         (2, "error.type", "no_route".into()),
     ] {
         assert_eq!(objects[at][field], value, "{field}: {}", objects[at]);
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_body_are_those_that_were_sent() {
+    let host = Host::with("a", probe("as_told"))
+        .manifest("a", "[edge.compression]\n")
+        .settings(&settings("json"))
+        .start()
+        .await;
+    let mut sent = Vec::new();
+    for mut connection in host.both().await {
+        for accepted in ["identity", "gzip"] {
+            let request = Request::get("/a?h1=content-type:text/html&bytes=100000")
+                .header("accept-encoding", accepted);
+            let answer = connection.send(request.body(empty()).unwrap()).await;
+            sent.push(answer.bytes().len());
+            let bytes = host.logged(&answer).await.field("bytes").to_owned();
+            assert_eq!(bytes, answer.bytes().len().to_string(), "{accepted}");
+        }
+    }
+    assert!(sent[1] < sent[0] && sent[3] < sent[2], "{sent:?}");
+    let lines = lines(&file(&host), sent.len()).await;
+    for (line, bytes) in lines.iter().zip(sent) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["http.response.body.size"], bytes, "{line}");
     }
     host.stop().await;
 }

@@ -1,7 +1,8 @@
 //! Clients that open their windows and do not read, or shut them: what waits for them is bounded, and others are served.
 
 use crate::support::frames::{
-    DATA, Frames, HEADERS, INITIAL_WINDOW_SIZE, Outcome, frame, get, post, window,
+    DATA, END_HEADERS, Frames, HEADERS, INITIAL_WINDOW_SIZE, Outcome, asks, block, frame, get,
+    post, window,
 };
 use crate::support::wait::until;
 use crate::support::{Host, fault, guest, probe};
@@ -93,6 +94,41 @@ async fn answers_without_end_wait_where_nobody_reads() {
     bounded(&host, before, held + u64::from(STREAMS) * OF_STREAM_MAX);
     drop(frames);
     host.works_on("b", 0).await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_codes_an_answer_goes_when_that_is_given_up() {
+    let coded = "[limits]\nconcurrency = 200\n[edge.compression]\ncodings = [\"zstd\"]\n";
+    let host = Host::with("a", guest("hello"))
+        .and("b", guest("echo"))
+        .manifest("b", coded)
+        .settings("[timeouts]\nbody_idle = \"1s\"\n[log]\nrequests = false\n")
+        .start()
+        .await;
+    host.serves_others("/a").await;
+    let before = host.resident();
+    let mut frames = Frames::open(host.gateway, &[(INITIAL_WINDOW_SIZE, 0)]).await;
+    let more = [("accept-encoding", "zstd"), ("content-type", "text/plain")];
+    let head = block(&[&asks("POST", "/b")[..], &more].concat());
+    // More could follow, so that the coding has not ended when the first of it waits for the window.
+    let begin = |stream| {
+        let head = frame(HEADERS, END_HEADERS, stream, &head);
+        [head, frame(DATA, 0, stream, "x")].concat()
+    };
+    frames.send(all(begin)).await;
+    for _ in 0..STREAMS {
+        let head = frames.until("a head", |frame| frame.kind == HEADERS).await;
+        assert_eq!(head.status(), 200);
+    }
+    host.works_on("b", 0).await;
+    // The streams are still there, and each has had an encoder of more than this.
+    until("the encoders to go", async || {
+        let more = host.resident().saturating_sub(before);
+        (more < u64::from(STREAMS) * OF_STREAM_MAX).then_some(())
+    })
+    .await;
+    assert!(frames.answers_pings().await);
     host.stop().await;
 }
 

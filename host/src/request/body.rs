@@ -23,6 +23,8 @@ pub(crate) mod coded;
 pub(crate) mod early;
 mod unread;
 
+pub(crate) use self::unread::watched;
+
 /// How often what waits looks whether the instance that it waits for was stopped: nothing wakes it for that, so that
 /// requests have nothing in common to register with.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
@@ -211,6 +213,11 @@ impl Cut {
     }
 }
 
+/// A body that an exchange ends with.
+pub(crate) trait Ends: Body<Data = Bytes, Error = Cut> + Send + Unpin + 'static {
+    fn exchange(&self) -> &Exchange;
+}
+
 /// A guest's answer on its way out.
 pub(crate) struct Outgoing {
     body: Early,
@@ -225,16 +232,15 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Sends `body` for as long as it makes progress; `may_be_unread` if its reader may leave it alone and go on.
-    pub(crate) fn boxed(
+    /// Sends `body` for as long as it makes progress.
+    pub(crate) fn new(
         body: Early,
         promised: Option<u64>,
         exchange: Arc<Exchange>,
         sender: Sender,
         idle: Duration,
-        may_be_unread: bool,
-    ) -> OutgoingBody {
-        let outgoing = Self {
+    ) -> Self {
+        Self {
             body,
             exchange,
             sender: Some(sender),
@@ -242,22 +248,7 @@ impl Outgoing {
             promised,
             bytes: 0,
             cut: None,
-        };
-        if may_be_unread {
-            unread::Unread::boxed(outgoing, idle)
-        } else {
-            outgoing.boxed_unsync()
         }
-    }
-
-    /// Nobody reads on: the guest is let go now, the answer is cut when it is asked for next.
-    fn give_up(&mut self) {
-        let detail = "[timeouts] body_idle passed without the client taking a byte of the answer";
-        let fault = Fault::new(Cause::CallerGone, detail);
-        self.fail(fault.clone());
-        self.exchange.over(self.bytes);
-        self.cut = Some(fault);
-        self.body = Early::empty();
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
@@ -322,6 +313,12 @@ impl Outgoing {
     fn is_whole(&self) -> bool {
         let all_there = self.body.is_end_stream() || self.promised == Some(self.bytes);
         all_there && self.exchange.fault().is_none()
+    }
+}
+
+impl Ends for Outgoing {
+    fn exchange(&self) -> &Exchange {
+        &self.exchange
     }
 }
 
@@ -391,11 +388,10 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         // A connection leaves a body once it has as many bytes as were promised.
         if self.sender.is_some() {
-            let gone = "the connection was closed in the middle of the answer";
             let outcome = if self.is_whole() {
                 self.end()
             } else {
-                Err(Fault::new(Cause::CallerGone, gone))
+                Err(gone())
             };
             if let Err(fault) = outcome {
                 self.fail(fault);
@@ -403,6 +399,11 @@ impl Drop for Outgoing {
         }
         self.exchange.over(self.bytes);
     }
+}
+
+fn gone() -> Fault {
+    let detail = "the connection was closed in the middle of the answer";
+    Fault::new(Cause::CallerGone, detail)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::response::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
@@ -18,7 +19,7 @@ use self::compress::{Compressing, Taker};
 use self::cors::{Asker, Permission};
 use self::edits::Edits;
 use self::once::{Found, Once, Ticket};
-use super::body::OutgoingBody;
+use super::body::coded::Encoder;
 use super::body::early::Early;
 use super::dispatch;
 use super::exchange::Exchange;
@@ -306,18 +307,17 @@ impl Passage {
         })
     }
 
-    /// The answer as the client gets it, whoever gave it.
-    pub(crate) fn leave(&self, mut response: Response<OutgoingBody>) -> Response<OutgoingBody> {
+    /// Makes a head that of the answer as the client gets it, whoever gave it; what its body, of `exact` bytes if that is
+    /// known, is coded with, if it is.
+    pub(crate) fn leave(&self, head: &mut Parts, exact: Option<u64>) -> Option<Encoder> {
         if let Some(edits) = &self.edge.response_headers {
-            edits.apply(response.headers_mut());
+            edits.apply(&mut head.headers);
         }
         if let Some(permission) = &self.edge.cors {
-            permission.grant(&self.asker, response.headers_mut());
+            permission.grant(&self.asker, &mut head.headers);
         }
-        match &self.edge.compression {
-            Some(compressing) => compressing.apply(&self.taker, response),
-            None => response,
-        }
+        let compressing = self.edge.compression.as_ref()?;
+        compressing.apply(&self.taker, head, exact)
     }
 
     fn redirect(&self, to: &Template, status: StatusCode) -> Result<Response<Bytes>, Fault> {

@@ -88,8 +88,10 @@ struct Sent {
     /// Until the answer is over.
     connection: Option<Busy>,
     status: Option<StatusCode>,
-    bytes: u64,
-    over: bool,
+    /// Whether the answer leaves in a coding, which has not ended.
+    in_coding: bool,
+    /// The bytes of the body that have left, once nothing follows.
+    over: Option<u64>,
 }
 
 impl Exchange {
@@ -313,7 +315,7 @@ impl Exchange {
     /// dropped: a body whose sender is gone looks as if it were whole.
     pub(crate) fn fault_after_head(&self, fault: &Fault) {
         self.failed(fault.clone());
-        if let (true, Some(service)) = (self.sent().over, self.routed()) {
+        if let (true, Some(service)) = (self.sent().over.is_some(), self.routed()) {
             let revision = self.revision.get().map_or(0, |revision| revision.number);
             late(service, revision, self.id.as_str(), fault);
         }
@@ -356,14 +358,25 @@ impl Exchange {
         }
     }
 
-    /// The answer is over: logs it and counts it.
+    /// The answer leaves in a coding, whose end is the answer's.
+    pub(crate) fn leaves_in_coding(&self) {
+        self.sent().in_coding = true;
+    }
+
+    /// The coding has ended, and the answer with it.
+    pub(crate) fn over_in_coding(&self, bytes: u64) {
+        self.sent().in_coding = false;
+        self.over(bytes);
+    }
+
+    /// The answer is over, unless it leaves in a coding that is not: logs it and counts it.
     pub(crate) fn over(&self, bytes: u64) {
         let (status, connection) = {
             let mut sent = self.sent();
-            if std::mem::replace(&mut sent.over, true) {
+            if sent.in_coding || sent.over.is_some() {
                 return;
             }
-            sent.bytes = bytes;
+            sent.over = Some(bytes);
             (sent.status, sent.connection.take())
         };
         if let Some(turn) = self.kept.get() {
@@ -408,6 +421,12 @@ impl Exchange {
         }
     }
 
+    /// The bytes of the body that have left, if the answer is over.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        self.sent().over
+    }
+
     fn sent(&self) -> std::sync::MutexGuard<'_, Sent> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -415,7 +434,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if !self.sent().over {
+        if self.sent().over.is_none() {
             self.failed(Cause::CallerGone.into());
             self.over(0);
         }

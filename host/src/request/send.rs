@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
+use http::response::Parts;
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::body::coded::{Coded, Encoder};
 use super::body::early::Early;
-use super::body::{Outgoing, OutgoingBody};
+use super::body::{Cut, Outgoing, OutgoingBody, watched};
 use super::exchange::Exchange;
 use super::headers::{self, remove_hop_by_hop};
 use super::run::Answered;
@@ -62,7 +64,14 @@ pub(crate) fn guest(
     if status_without_body {
         parts.headers.remove(header::CONTENT_LENGTH);
     }
-    if manner.without_body || status_without_body {
+    let is_without_body = manner.without_body || status_without_body;
+    let exact = if status_without_body {
+        Some(0)
+    } else {
+        body.size_hint().exact()
+    };
+    let encoder = leave(&mut parts, exact, exchange);
+    if is_without_body {
         exchange.over(0);
         if body.is_end_stream() {
             sender.release();
@@ -72,15 +81,17 @@ pub(crate) fn guest(
         drop(tokio::spawn(discard(body, sender, manner.body_idle)));
         return Ok(Response::from_parts(parts, empty()));
     }
-    let body = Outgoing::boxed(
-        body,
-        promised,
-        exchange.clone(),
-        sender,
-        manner.body_idle,
-        manner.may_be_unread,
-    );
+    let body = Outgoing::new(body, promised, exchange.clone(), sender, manner.body_idle);
+    let body = match encoder {
+        Some(encoder) => watched(Coded::new(body, encoder, exchange.clone()), manner),
+        None => watched(body, manner),
+    };
     Ok(Response::from_parts(parts, body))
+}
+
+/// Has the policies of the request's route, if it has any, see the head of its answer.
+fn leave(parts: &mut Parts, exact: Option<u64>, exchange: &Exchange) -> Option<Encoder> {
+    exchange.passage()?.leave(parts, exact)
 }
 
 /// Lets a guest write a body that nobody gets, as if somebody did.
@@ -130,15 +141,15 @@ pub(crate) fn fallback(
     fault: Fault,
     fallback: &FallbackAnswer,
     exchange: &Arc<Exchange>,
-    without_body: bool,
+    manner: Manner,
 ) -> Response<OutgoingBody> {
     let FallbackAnswer::Static(answer) = fallback else {
-        return self::fault(fault, exchange, without_body);
+        return self::fault(fault, exchange, manner);
     };
     let (mut head, body) = always_the_same(answer).into_parts();
     headers::insert_fallback(&mut head.headers, "static");
-    let response = Response::from_parts(head, empty());
-    finish(response, body, fault, exchange, without_body)
+    let response = Response::from_parts(head, ());
+    finish(response, body, fault, exchange, manner)
 }
 
 /// An answer that a file says whole.
@@ -158,7 +169,7 @@ pub(crate) fn always_the_same(answer: &StaticAnswer) -> Response<Bytes> {
 pub(crate) fn fault(
     fault: Fault,
     exchange: &Arc<Exchange>,
-    without_body: bool,
+    manner: Manner,
 ) -> Response<OutgoingBody> {
     let cause = fault.cause;
     let problem = Problem {
@@ -170,7 +181,7 @@ pub(crate) fn fault(
     };
     // Plain strings and a number: this can't fail.
     let body = Bytes::from(serde_json::to_vec(&problem).unwrap_or_default());
-    let mut response = Response::new(empty());
+    let mut response = Response::new(());
     *response.status_mut() = cause.status();
     let headers = response.headers_mut();
     headers.insert(
@@ -200,33 +211,35 @@ pub(crate) fn fault(
         // The rest of the body is not read, so the connection can't be used again.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    finish(response, body, fault, exchange, without_body)
+    finish(response, body, fault, exchange, manner)
 }
 
 /// The host's answer as it leaves, and the end of the exchange.
 fn finish(
-    mut response: Response<OutgoingBody>,
+    response: Response<()>,
     body: Bytes,
     fault: Fault,
-    exchange: &Exchange,
-    without_body: bool,
+    exchange: &Arc<Exchange>,
+    manner: Manner,
 ) -> Response<OutgoingBody> {
+    let (mut parts, ()) = response.into_parts();
     let length = HeaderValue::from(body.len());
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, length);
-    say_of_exchange(response.headers_mut(), exchange);
+    parts.headers.insert(header::CONTENT_LENGTH, length);
+    say_of_exchange(&mut parts.headers, exchange);
     // For a caller in the same process.
-    response.extensions_mut().insert(fault.clone());
+    parts.extensions.insert(fault.clone());
     exchange.failed(fault);
-    exchange.head(response.status());
-    exchange.over(body.len() as u64);
-    if !without_body {
-        *response.body_mut() = Full::new(body)
-            .map_err(|never| match never {})
-            .boxed_unsync();
-    }
-    response
+    exchange.head(parts.status);
+    let bytes = body.len() as u64;
+    let sent = if manner.without_body { 0 } else { bytes };
+    let body = Full::new(body).map_err(|never| -> Cut { match never {} });
+    let body = match leave(&mut parts, Some(bytes), exchange) {
+        _ if manner.without_body => empty(),
+        Some(encoder) => watched(Coded::new(body, encoder, exchange.clone()), manner),
+        None => body.boxed_unsync(),
+    };
+    exchange.over(sent);
+    Response::from_parts(parts, body)
 }
 
 fn say_of_exchange(headers: &mut http::HeaderMap, exchange: &Exchange) {
@@ -246,6 +259,12 @@ fn empty() -> OutgoingBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MANNER: Manner = Manner {
+        body_idle: Duration::from_secs(30),
+        without_body: false,
+        may_be_unread: false,
+    };
 
     fn head(status: u16, lengths: &[&'static str]) -> Response<()> {
         let mut response = Response::new(());
@@ -286,7 +305,7 @@ mod tests {
     async fn every_fault_is_answered_with_its_status_and_nothing_of_its_detail() {
         for cause in Cause::ALL {
             let exchange = Exchange::of_nobody();
-            let response = fault(Fault::new(cause, "inside"), &exchange, false);
+            let response = fault(Fault::new(cause, "inside"), &exchange, MANNER);
             assert_eq!(response.status(), cause.status());
             let headers = response.headers().clone();
             assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
@@ -302,8 +321,14 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_body_the_head_is_the_same() {
-        let whole = fault(Cause::NoRoute.into(), &Exchange::of_nobody(), false);
-        let head = fault(Cause::NoRoute.into(), &Exchange::of_nobody(), true);
+        let whole = fault(Cause::NoRoute.into(), &Exchange::of_nobody(), MANNER);
+        let manner = Manner {
+            without_body: true,
+            ..MANNER
+        };
+        let exchange = Exchange::of_nobody();
+        let head = fault(Cause::NoRoute.into(), &exchange, manner);
+        assert_eq!(exchange.bytes(), Some(0));
         assert_eq!(whole.headers(), head.headers());
         let body = head.into_body().collect().await.unwrap().to_bytes();
         assert!(body.is_empty());

@@ -1,20 +1,22 @@
 //! An answer's body in a content coding, as it comes: what the inner body has sent reaches the client when there is no more
 //! of it for now.
 //!
-//! A body that is cut stays cut: the coding's end is written when the inner body has ended well, and never else.
+//! A body that is cut stays cut: the coding's end is written when the inner body has ended well, and never else. The answer
+//! is over when the last of what was coded has left, in as many bytes as that is.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
-use skep_policy::coding::Coding;
 
-use self::encoder::Encoder;
-use super::{Cut, OutgoingBody};
+use super::{Cut, Ends, gone};
 use crate::fault::{Cause, Fault};
+use crate::request::exchange::Exchange;
+
+pub(crate) use self::encoder::Encoder;
 
 mod encoder;
 #[cfg(test)]
@@ -26,8 +28,8 @@ const PIECE_BYTES_MAX: usize = 32 << 10;
 const FRAME_COST: usize = 256;
 
 /// A body that is coded on its way.
-pub(crate) struct Coded {
-    body: OutgoingBody,
+pub(crate) struct Coded<B> {
+    body: B,
     /// None when it has ended, well or not.
     encoder: Option<Encoder>,
     /// What has come and is not coded yet.
@@ -39,21 +41,47 @@ pub(crate) struct Coded {
     /// Whether others come first, when it is asked next. The connection sends what it has when a body makes it wait.
     rests: bool,
     trailers: Option<HeaderMap>,
+    /// After the body, which knows better why it ends.
+    leaving: Leaving,
 }
 
-impl Coded {
-    /// `body`, of `length` bytes if that is known, in `coding`.
-    pub(crate) fn boxed(body: OutgoingBody, coding: Coding, length: Option<u64>) -> OutgoingBody {
+/// What of an answer has left in its coding; says so when nothing follows.
+struct Leaving {
+    exchange: Arc<Exchange>,
+    bytes: u64,
+    is_whole: bool,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.exchange.failed(gone());
+        }
+        self.exchange.over_in_coding(self.bytes);
+    }
+}
+
+impl<B> Coded<B>
+where
+    B: Body<Data = Bytes, Error = Cut> + Unpin,
+{
+    /// `body` as `encoder` makes it. From now on `exchange` is over when this is.
+    pub(crate) fn new(body: B, encoder: Encoder, exchange: Arc<Exchange>) -> Self {
+        exchange.leaves_in_coding();
         Self {
             body,
-            encoder: Some(Encoder::new(coding, length)),
+            encoder: Some(encoder),
             input: Bytes::new(),
             holds: false,
             has_waited: false,
             rests: false,
             trailers: None,
+            leaving: Leaving {
+                exchange,
+                bytes: 0,
+                is_whole: false,
+            },
         }
-        .boxed_unsync()
     }
 
     /// What is next, if the body has it: `None` when it has to be waited for, or others come first.
@@ -129,7 +157,19 @@ enum Next {
     Later,
 }
 
-impl Body for Coded {
+impl<B> Ends for Coded<B>
+where
+    B: Body<Data = Bytes, Error = Cut> + Send + Unpin + 'static,
+{
+    fn exchange(&self) -> &Exchange {
+        &self.leaving.exchange
+    }
+}
+
+impl<B> Body for Coded<B>
+where
+    B: Body<Data = Bytes, Error = Cut> + Unpin,
+{
     type Data = Bytes;
     type Error = Cut;
 
@@ -142,9 +182,10 @@ impl Body for Coded {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(match this.next(cx) {
+        let next = match this.next(cx) {
             Ok(Next::Data(data)) => {
                 this.rests = this.encoder.is_some();
+                this.leaving.bytes += data.len() as u64;
                 Some(Ok(Frame::data(data)))
             }
             Ok(Next::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
@@ -154,9 +195,13 @@ impl Body for Coded {
                 // Nothing of what it still has may follow, its end least of all.
                 this.encoder = None;
                 this.trailers = None;
-                Some(Err(cut))
+                this.leaving.exchange.failed(cut.0.clone());
+                return Poll::Ready(Some(Err(cut)));
             }
-        })
+        };
+        // A connection leaves a body once it says that this was the last of it.
+        this.leaving.is_whole = this.is_end_stream();
+        Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {

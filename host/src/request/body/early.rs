@@ -34,11 +34,6 @@ impl Early {
         }
     }
 
-    pub(super) fn empty() -> Self {
-        let nothing = http_body_util::Empty::new();
-        Self::of(nothing.map_err(|never| match never {}).boxed_unsync())
-    }
-
     /// Takes in what comes, to the end or until it is enough.
     pub(crate) async fn begin(&mut self) {
         while self.bytes < BYTES_MAX && self.frames.len() < FRAMES_MAX && !self.has_end() {

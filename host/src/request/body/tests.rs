@@ -7,16 +7,24 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
+use skep_policy::coding::Coding;
 use wasmtime_wasi_http::WasiBody;
 
+use super::coded::{Coded, Encoder};
 use super::early::Early;
-use super::{Incoming, Outgoing};
+use super::{Incoming, Outgoing, OutgoingBody, watched};
 use crate::fault::{Cause, Fault};
 use crate::request::exchange::Exchange;
 use crate::request::run::instances::tests::alone;
 use crate::request::run::sender::Sender;
+use crate::request::send::Manner;
 
 const IDLE: Duration = Duration::from_secs(30);
+const ON_HTTP2: Manner = Manner {
+    body_idle: Duration::from_secs(90),
+    without_body: false,
+    may_be_unread: true,
+};
 
 /// Frames that come at once; then silence, if the body does not end.
 fn body(parts: &[&'static str], ends: bool) -> WasiBody {
@@ -114,7 +122,8 @@ async fn what_a_stopped_guest_has_sent_is_never_all_even_if_its_end_is_there() {
         let (_seat, claimant) = alone();
         claimant.instance.ends(Cause::CpuDeadline.into());
         let sent = begun(parts, true).await;
-        let sent = Outgoing::boxed(sent, None, exchange, Sender::Guest(claimant), IDLE, false);
+        let sent =
+            Outgoing::new(sent, None, exchange, Sender::Guest(claimant), IDLE).boxed_unsync();
         assert_eq!(sent.size_hint().exact(), None);
         assert!(!sent.is_end_stream());
     }
@@ -125,14 +134,14 @@ async fn an_answer_that_breaks_its_promise_does_not_say_how_long_it_is() {
     for parts in [&["ab"][..], &["ab", "cde"], &[]] {
         let (_seat, claimant) = alone();
         let sent = begun(parts, true).await;
-        let sent = Outgoing::boxed(
+        let sent = Outgoing::new(
             sent,
             Some(4),
             Exchange::of_nobody(),
             Sender::Guest(claimant),
             IDLE,
-            false,
-        );
+        )
+        .boxed_unsync();
         assert_eq!(sent.size_hint().exact(), None, "{parts:?}");
         assert!(!sent.is_end_stream(), "{parts:?}");
     }
@@ -150,14 +159,14 @@ async fn send(
     if let Some(fault) = stopped {
         instance.ends(fault);
     }
-    let mut sent = Outgoing::boxed(
+    let mut sent = Outgoing::new(
         Early::of(body),
         promised,
         exchange.clone(),
         Sender::Guest(claimant),
         IDLE,
-        false,
-    );
+    )
+    .boxed_unsync();
     let mut bytes = Vec::new();
     let mut cut = false;
     while let Some(frame) = sent.frame().await {
@@ -209,14 +218,14 @@ async fn an_answer_that_stops_because_the_request_does_is_the_callers_doing() {
     let mut request = incoming(&[], false, 5, &exchange);
     let (_seat, claimant) = alone();
     let answer = body(&["ab"], false);
-    let mut sent = Outgoing::boxed(
+    let mut sent = Outgoing::new(
         Early::of(answer),
         None,
         exchange.clone(),
         Sender::Guest(claimant),
         IDLE,
-        false,
-    );
+    )
+    .boxed_unsync();
     assert!(sent.frame().await.unwrap().is_ok());
     let (first, _) = futures::join!(sent.frame(), request.frame());
     assert!(first.unwrap().is_err());
@@ -230,14 +239,14 @@ async fn an_answer_that_nobody_asks_for_is_given_up_unless_it_is_the_guest_that_
         let (_seat, claimant) = alone();
         let parts = if asked { &["ab"][..] } else { &["ab", "cd"] };
         let answer = body(parts, false);
-        let mut sent = Outgoing::boxed(
+        let sent = Outgoing::new(
             Early::of(answer),
             None,
             exchange.clone(),
             Sender::Guest(claimant),
             3 * IDLE,
-            true,
         );
+        let mut sent = watched(sent, ON_HTTP2);
         assert!(sent.frame().await.unwrap().is_ok());
         if asked {
             let mut next = sent.frame();
@@ -272,14 +281,14 @@ async fn an_answer_that_a_connection_drops_after_its_trailers_is_whole_if_its_pr
             Ok(Frame::trailers(http::HeaderMap::new())),
         ];
         let frames = stream::iter(frames).chain(stream::pending());
-        let mut sent = Outgoing::boxed(
+        let mut sent = Outgoing::new(
             Early::of(StreamBody::new(frames).boxed_unsync()),
             promised,
             exchange.clone(),
             Sender::Guest(claimant),
             IDLE,
-            false,
-        );
+        )
+        .boxed_unsync();
         assert!(sent.frame().await.unwrap().unwrap().is_data());
         let last = sent.frame().await.unwrap();
         assert_eq!(last.is_ok_and(|frame| frame.is_trailers()), cause.is_none());
@@ -298,14 +307,14 @@ async fn an_answer_that_a_connection_drops_is_the_callers_doing_unless_all_of_it
     ] {
         let exchange = Exchange::of_nobody();
         let (_seat, claimant) = alone();
-        let mut sent = Outgoing::boxed(
+        let mut sent = Outgoing::new(
             Early::of(body(&["abcd"], false)),
             promised,
             exchange.clone(),
             Sender::Guest(claimant),
             IDLE,
-            false,
-        );
+        )
+        .boxed_unsync();
         assert!(sent.frame().await.unwrap().is_ok());
         drop(sent);
         assert_eq!(
@@ -313,5 +322,70 @@ async fn an_answer_that_a_connection_drops_is_the_callers_doing_unless_all_of_it
             cause,
             "{promised:?}"
         );
+    }
+}
+
+/// An answer that leaves in a coding over HTTP/2.
+fn coded(answer: WasiBody, sender: Sender, exchange: &Arc<Exchange>) -> OutgoingBody {
+    let answer = Outgoing::new(
+        Early::of(answer),
+        None,
+        exchange.clone(),
+        sender,
+        ON_HTTP2.body_idle,
+    );
+    let encoder = Encoder::new(Coding::Zstd, None);
+    watched(Coded::new(answer, encoder, exchange.clone()), ON_HTTP2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_codes_an_answer_goes_when_that_is_given_up() {
+    let exchange = Exchange::of_nobody();
+    let (_seat, claimant) = alone();
+    let mut sent = coded(body(&["ab"], false), Sender::Guest(claimant), &exchange);
+    let bytes = sent.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(Arc::strong_count(&exchange) > 1);
+    tokio::time::sleep(2 * ON_HTTP2.body_idle).await;
+    // The connection still has the body, and nothing is left in it.
+    assert_eq!(Arc::strong_count(&exchange), 1);
+    assert_eq!(exchange.fault().unwrap().cause, Cause::CallerGone);
+    assert_eq!(exchange.bytes(), Some(bytes.len() as u64));
+    assert!(!sent.is_end_stream() && sent.frame().await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn an_answer_in_a_coding_is_over_when_all_of_that_has_left() {
+    let exchange = Exchange::of_nobody();
+    let mut sent = coded(body(&["a"; 5000], true), Sender::Host, &exchange);
+    let mut bytes = 0;
+    while !sent.is_end_stream() {
+        assert_eq!(exchange.bytes(), None);
+        let frame = sent.frame().await.unwrap().unwrap();
+        bytes += frame.into_data().unwrap().len() as u64;
+    }
+    // A connection asks for no more.
+    drop(sent);
+    assert!(bytes < 1000);
+    assert_eq!(exchange.bytes(), Some(bytes));
+    assert!(exchange.fault().is_none());
+}
+
+#[tokio::test]
+async fn an_answer_in_a_coding_that_a_connection_drops_is_the_callers_doing_unless_all_of_it_is_out()
+ {
+    for (frames, cause) in [(1, Some(Cause::CallerGone)), (2, None)] {
+        let exchange = Exchange::of_nobody();
+        let parts = [
+            Ok(Frame::data(Bytes::from_static(b"ab"))),
+            Ok(Frame::trailers(http::HeaderMap::new())),
+        ];
+        let answer = StreamBody::new(stream::iter(parts)).boxed_unsync();
+        let mut sent = coded(answer, Sender::Host, &exchange);
+        for _ in 0..frames {
+            assert!(sent.frame().await.unwrap().is_ok());
+        }
+        drop(sent);
+        assert!(exchange.bytes().is_some());
+        assert_eq!(exchange.fault().map(|fault| fault.cause), cause);
     }
 }

@@ -1,13 +1,15 @@
 //! Answers in a content coding, for the clients that take one.
 
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
-use http_body::Body as _;
+use http::response::Parts;
+use http::{Method, Request, StatusCode};
 use skep_policy::coding::{Coding, Compression, Head, Verdict};
 
 use super::say_varies;
-use crate::request::body::OutgoingBody;
-use crate::request::body::coded::Coded;
+use crate::request::body::coded::Encoder;
+
+/// What is true of the bytes that a service sent and not of those that leave, beside their length.
+const OF_BYTES: [&str; 3] = ["accept-ranges", "content-digest", "content-md5"];
 
 /// A policy.
 #[derive(Debug)]
@@ -35,34 +37,30 @@ impl Compressing {
         Self(compression.clone())
     }
 
-    /// The answer as this client gets it.
+    /// Makes a head that of the answer as this client gets it; what its body, of `exact` bytes if that is known, is coded
+    /// with, if it is.
     pub(super) fn apply(
         &self,
         taker: &Taker,
-        response: Response<OutgoingBody>,
-    ) -> Response<OutgoingBody> {
-        let length = length(taker, &response);
-        match self.judge(taker, &response, length) {
-            Verdict::Untouched => response,
+        head: &mut Parts,
+        exact: Option<u64>,
+    ) -> Option<Encoder> {
+        let length = length(taker, &head.headers, exact);
+        match self.judge(taker, head, length) {
+            Verdict::Untouched => None,
             Verdict::Plain => {
-                let mut response = response;
-                say_varies(response.headers_mut(), "accept-encoding");
-                response
+                say_varies(&mut head.headers, "accept-encoding");
+                None
             }
-            Verdict::Coded(coding) => coded(coding, taker, response, length),
+            Verdict::Coded(coding) => coded(coding, taker, head, length),
         }
     }
 
-    fn judge(
-        &self,
-        taker: &Taker,
-        response: &Response<OutgoingBody>,
-        length: Option<u64>,
-    ) -> Verdict {
-        let headers = response.headers();
+    fn judge(&self, taker: &Taker, head: &Parts, length: Option<u64>) -> Verdict {
+        let headers = &head.headers;
         let cache_control: Vec<_> = texts(headers.get_all(header::CACHE_CONTROL)).collect();
         let head = Head {
-            status: response.status().as_u16(),
+            status: head.status.as_u16(),
             content_type: headers
                 .get(header::CONTENT_TYPE)
                 .and_then(|value| value.to_str().ok()),
@@ -76,42 +74,30 @@ impl Compressing {
 }
 
 /// Bytes of the body, or of the one that a GET would get, if that is known.
-fn length(taker: &Taker, response: &Response<OutgoingBody>) -> Option<u64> {
-    let said = response.headers().get(header::CONTENT_LENGTH);
-    match said {
+fn length(taker: &Taker, headers: &HeaderMap, exact: Option<u64>) -> Option<u64> {
+    match headers.get(header::CONTENT_LENGTH) {
         Some(length) => length.to_str().ok()?.parse().ok(),
         None if taker.is_head => None,
-        None => response.body().size_hint().exact(),
+        None => exact,
     }
 }
 
-fn coded(
-    coding: Coding,
-    taker: &Taker,
-    response: Response<OutgoingBody>,
-    length: Option<u64>,
-) -> Response<OutgoingBody> {
-    let (mut parts, body) = response.into_parts();
-    say_varies(&mut parts.headers, "accept-encoding");
-    weaken(&mut parts.headers);
-    let is_unchanged = parts.status == StatusCode::NOT_MODIFIED;
+fn coded(coding: Coding, taker: &Taker, head: &mut Parts, length: Option<u64>) -> Option<Encoder> {
+    say_varies(&mut head.headers, "accept-encoding");
+    weaken(&mut head.headers);
+    let is_unchanged = head.status == StatusCode::NOT_MODIFIED;
     // Whether a GET would be answered in a coding depends on how long the body is.
     let is_known = !taker.is_head || length.is_some();
     if is_unchanged || !is_known {
-        return Response::from_parts(parts, body);
+        return None;
     }
     let name = HeaderValue::from_static(coding.as_str());
-    parts.headers.insert(header::CONTENT_ENCODING, name);
-    parts.headers.remove(header::CONTENT_LENGTH);
-    // What is true of the bytes that the service sent is not of these.
-    parts.headers.remove(header::ACCEPT_RANGES);
-    parts.headers.remove("content-digest");
-    parts.headers.remove("content-md5");
-    let body = match taker.is_head {
-        true => body,
-        false => Coded::boxed(body, coding, length),
-    };
-    Response::from_parts(parts, body)
+    head.headers.insert(header::CONTENT_ENCODING, name);
+    head.headers.remove(header::CONTENT_LENGTH);
+    for name in OF_BYTES {
+        head.headers.remove(name);
+    }
+    (!taker.is_head).then(|| Encoder::new(coding, length))
 }
 
 /// What two codings of the same have in common is no strong validator (RFC 9110, 8.8.3.3).

@@ -18,7 +18,7 @@ const BROTLI_BUFFER_BYTES: usize = 4 << 10;
 const GIVEN_BYTES_MIN: usize = 4 << 10;
 
 /// An encoder, and what it has given that nobody has taken.
-pub(super) enum Encoder {
+pub(crate) enum Encoder {
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     Br(Box<brotli::CompressorWriter<Vec<u8>>>),
     Gzip(GzEncoder<Vec<u8>>),
@@ -28,7 +28,7 @@ pub(super) enum Encoder {
 
 impl Encoder {
     /// For a body of `length` bytes, if that is known.
-    pub(super) fn new(coding: Coding, length: Option<u64>) -> Self {
+    pub(crate) fn new(coding: Coding, length: Option<u64>) -> Self {
         let window = window_log(length);
         let out = Vec::new();
         match coding {

@@ -2,11 +2,13 @@
 
 use std::io::Read;
 
-use futures::{StreamExt, stream};
-use http_body_util::StreamBody;
+use futures::{Stream, StreamExt, stream};
+use http_body_util::{BodyExt, StreamBody};
 use proptest::prelude::*;
+use skep_policy::coding::Coding;
 
 use super::*;
+use crate::request::body::OutgoingBody;
 
 type Part = Result<Frame<Bytes>, Cut>;
 
@@ -15,8 +17,17 @@ fn data(bytes: impl Into<Bytes>) -> Part {
 }
 
 fn coded(coding: Coding, parts: Vec<Part>) -> OutgoingBody {
-    let body = StreamBody::new(stream::iter(parts)).boxed_unsync();
-    Coded::boxed(body, coding, None)
+    boxed(stream::iter(parts), coding, None)
+}
+
+fn boxed(
+    parts: impl Stream<Item = Part> + Send + 'static,
+    coding: Coding,
+    length: Option<u64>,
+) -> OutgoingBody {
+    let body = StreamBody::new(parts).boxed_unsync();
+    let encoder = Encoder::new(coding, length);
+    Coded::new(body, encoder, Exchange::of_nobody()).boxed_unsync()
 }
 
 /// As far as it reads, and whether that is all.
@@ -98,7 +109,7 @@ async fn what_comes_out_reads_back_and_trailers_follow() {
 async fn what_has_been_sent_comes_out_although_there_is_no_more_for_now() {
     for coding in Coding::ALL {
         let (sender, parts) = futures::channel::mpsc::unbounded::<Part>();
-        let mut body = Coded::boxed(StreamBody::new(parts).boxed_unsync(), coding, None);
+        let mut body = boxed(parts, coding, None);
         let (mut bytes, mut sent) = (Vec::new(), Vec::new());
         for part in ["data: one\n\n", "data: two\n\n", "data: three\n\n"] {
             assert!(futures::poll!(body.frame()).is_pending());
@@ -155,7 +166,7 @@ async fn others_have_their_turn_however_much_comes_at_once() {
     }
     // Nor does it matter how small the frames are.
     let many = stream::repeat_with(|| data(Bytes::new())).take(1_000_000);
-    let mut body = Coded::boxed(StreamBody::new(many).boxed_unsync(), Coding::Gzip, None);
+    let mut body = boxed(many, Coding::Gzip, None);
     assert!(futures::poll!(body.frame()).is_pending());
 }
 
@@ -175,7 +186,7 @@ proptest! {
             tokio::task::yield_now().await;
             part
         });
-        let body = Coded::boxed(StreamBody::new(parts).boxed_unsync(), coding, length);
+        let body = boxed(parts, coding, length);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (bytes, _, cut) = runtime.block_on(collect(body));
         prop_assert!(!cut);

@@ -79,7 +79,7 @@ pub(super) async fn take(
     let (mut parts, body) = response.into_parts();
     remove_hop_by_hop(&mut parts.headers);
     turn.head(parts.status);
-    let mut body = Outgoing::boxed(body, promised, turn.clone(), sender, idle, false);
+    let mut body = Outgoing::new(body, promised, turn.clone(), sender, idle).boxed_unsync();
     let (mut bytes, mut held) = (BytesMut::new(), None);
     let (mut is_whole, mut has_room) = (false, true);
     while !is_whole && has_room && bytes.len() <= most {
