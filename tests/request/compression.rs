@@ -38,11 +38,14 @@ fn decode(answer: &Answer) -> Vec<u8> {
 #[tokio::test]
 async fn clients_get_the_coding_that_they_like_best() {
     let host = host("").await;
-    let path =
-        format!("/a?{HTML}&bytes=100000&h2=etag:%22tag%22&h3=vary:accept&h4=accept-ranges:bytes");
+    let path = format!(
+        "/a?{HTML}&bytes=100000&h2=etag:%22tag%22&h3=vary:accept&h4=accept-ranges:bytes\
+         &h5=repr-digest:sha-256=:AA==:&h6=digest:sha-256=AA=="
+    );
     let plain = host.get(&path).await;
     assert_eq!(plain.header("content-encoding"), None);
     assert_eq!(plain.header("etag"), Some("\"tag\""));
+    assert_eq!(plain.header("repr-digest"), Some("sha-256=:AA==:"));
     for (accepted, coding) in [
         ("gzip, deflate, br, zstd", "zstd"),
         ("gzip, deflate, br", "br"),
@@ -57,8 +60,9 @@ async fn clients_get_the_coding_that_they_like_best() {
             // What the guest sends piece by piece is coded so, if need be.
             assert!(answer.bytes().len() < 30_000, "{}", answer.bytes().len());
             assert_eq!(answer.header("etag"), Some("W/\"tag\""));
-            assert_eq!(answer.header("accept-ranges"), None);
-            assert_eq!(answer.header("content-length"), None);
+            for name in ["accept-ranges", "content-length", "digest", "repr-digest"] {
+                assert_eq!(answer.header(name), None, "{name}");
+            }
         }
     }
     for answer in [&plain, &ask(&host, "GET", &path, "gzip").await] {

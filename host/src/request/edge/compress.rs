@@ -9,7 +9,13 @@ use super::say_varies;
 use crate::request::body::coded::Encoder;
 
 /// What is true of the bytes that a service sent and not of those that leave, beside their length.
-const OF_BYTES: [&str; 3] = ["accept-ranges", "content-digest", "content-md5"];
+const OF_BYTES: [&str; 5] = [
+    "accept-ranges",
+    "content-digest",
+    "content-md5",
+    "digest",
+    "repr-digest",
+];
 
 /// A policy.
 #[derive(Debug)]
