@@ -65,3 +65,29 @@ fn encode(told: &mut String, character: char) {
     // A string takes everything.
     write!(told, "%{:02X}", u32::from(character)).ok();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fit_is_the_same_text_for_whoever_reads_it() {
+        let longest = "x".repeat(VALUE_BYTES_MAX);
+        for fit in ["", "a", "of all", "Ægir", &longest] {
+            assert!(is_fit(fit), "{fit}");
+        }
+        let too_long = format!("{longest}x");
+        for unfit in [
+            "admin ",
+            " admin",
+            " ",
+            "\tadmin",
+            "admin\u{a0}",
+            "a\nb",
+            "a\u{85}b",
+            &too_long,
+        ] {
+            assert!(!is_fit(unfit), "{unfit:?}");
+        }
+    }
+}
