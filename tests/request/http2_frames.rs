@@ -373,7 +373,7 @@ async fn who_is_silent_is_told_which_requests_were_the_last_and_may_still_ask_on
     // Sent before the client could know.
     frames.send(headers(3, &asks("GET", "/a"))).await;
     assert_eq!(frames.outcome(3).await, Outcome::Status(200));
-    assert_eq!(frames.end().await, None, "it does not answer the PING");
+    assert!(matches!(frames.end().await, None | Some(NO_ERROR)));
     assert_eq!(host.ended_by("silent").await, 1.0);
     host.stop().await;
 }

@@ -65,15 +65,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     guests::build()?;
     let packages = ["skep", "bare", "xtask"].map(|package| ["--package", package]);
     command::run(cargo("", ["build", "--release", "--bins"]).args(packages.as_flattened()))?;
-    let wasmtime = contender::install_wasmtime()?;
+    let wasmtime = contender::wasmtime();
     let bare = root().join("target/release/bare");
     std::fs::create_dir_all(folder())?;
 
     let mut figures = Figures::default();
     let wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only));
     let mut contenders = Contender::all(&wasmtime, &bare)?;
-    contenders.extend(foreign::contenders(&wasmtime)?);
+    if foreign::NAMES.into_iter().any(wanted) {
+        contenders.extend(foreign::contenders(&wasmtime)?);
+    }
     contenders.retain(|contender| wanted(contender.name));
+    if contenders.iter().any(Contender::is_wasmtimes) {
+        contender::install_wasmtime(&wasmtime)?;
+    }
     throughput(&scale, &contenders, &mut figures)?;
     if wanted("drop-in") {
         drop_in::measure(&bare, scale.rounds, &mut figures)?;

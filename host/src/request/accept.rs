@@ -236,6 +236,10 @@ impl Acceptor {
                     connection.as_mut().graceful_shutdown();
                 }
                 () = silence.as_mut(), if !is_silent => {
+                    // Who has never asked anything need not know what was the last of it.
+                    if !activity.has_answered() {
+                        return Ended::Silent;
+                    }
                     is_silent = true;
                     connection.as_mut().graceful_shutdown();
                     farewell.set(Some(sleep(FAREWELL)).into());

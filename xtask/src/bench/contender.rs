@@ -77,6 +77,11 @@ impl Contender {
         ])
     }
 
+    /// Whether `wasmtime serve` serves it.
+    pub(super) fn is_wasmtimes(&self) -> bool {
+        self.name.starts_with("serve ")
+    }
+
     pub(super) fn start(&self) -> anyhow::Result<Server> {
         Server::start(self.name, &self.command)
     }
@@ -176,10 +181,17 @@ pub(super) fn host(path: &Path, port: u16) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// The program, once it is installed.
+pub(super) fn wasmtime() -> PathBuf {
+    home().join("bin/wasmtime")
+}
+
+fn home() -> PathBuf {
+    folder().join("wasmtime")
+}
+
 /// Installs the peer under target/bench unless it is there.
-pub(super) fn install_wasmtime() -> anyhow::Result<PathBuf> {
-    let home = folder().join("wasmtime");
-    let program = home.join("bin/wasmtime");
+pub(super) fn install_wasmtime(program: &Path) -> anyhow::Result<()> {
     if !program.exists() {
         println!("installing wasmtime-cli for comparison, which takes some minutes");
         let mut install = cargo(
@@ -188,11 +200,11 @@ pub(super) fn install_wasmtime() -> anyhow::Result<PathBuf> {
         );
         install.args(["--no-default-features", "--features"]);
         install.arg("serve,run,cranelift,parallel-compilation,pooling-allocator,component-model,component-model-async");
-        install.arg("--root").arg(&home);
+        install.arg("--root").arg(home());
         install
             .arg("--target-dir")
             .arg(folder().join("wasmtime-build"));
         command::run(&mut install)?;
     }
-    Ok(program)
+    Ok(())
 }

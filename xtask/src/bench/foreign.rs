@@ -18,6 +18,9 @@ const PACKAGES: [&str; 2] = [
 const SCRIPT: &str = "addEventListener('fetch', event => event.respondWith(new Response('Hello from JavaScript\\n')));\n";
 const WORLD: &str = "package bench:hello;\nworld hello { include wasi:http/proxy@0.2.10; }\n";
 
+/// Their names.
+pub(super) const NAMES: [&str; 3] = ["skep js fresh", "serve js fresh", "workerd"];
+
 /// None if there is no npm, which is said.
 pub(super) fn contenders(wasmtime: &Path) -> anyhow::Result<Vec<Contender>> {
     if Command::new("npm").arg("--version").output().is_err() {
@@ -27,10 +30,11 @@ pub(super) fn contenders(wasmtime: &Path) -> anyhow::Result<Vec<Contender>> {
     let home = folder().join("npm");
     install(&home)?;
     let component = componentize(&home)?;
+    let [ours, served, workers] = NAMES;
     Ok(vec![
-        Contender::new("skep js fresh", "/js", skep("js", &component, "", "")),
-        Contender::new("serve js fresh", "/", serve(wasmtime, &component, &[])),
-        Contender::new("workerd", "/", workerd(home)),
+        Contender::new(ours, "/js", skep("js", &component, "", "")),
+        Contender::new(served, "/", serve(wasmtime, &component, &[])),
+        Contender::new(workers, "/", workerd(home)),
     ])
 }
 

@@ -43,6 +43,11 @@ impl Activity {
         Busy(self.clone())
     }
 
+    /// Whether an answer is over.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Relaxed) > 0
+    }
+
     /// Whether there is no request.
     pub(super) fn is_idle(&self) -> bool {
         self.requests.load(Acquire) == 0
