@@ -147,8 +147,7 @@ async fn answer(
     let body_idle = core.config.timeouts.body_idle;
     let mut request = dispatch::prepare(request, &route, client, exchange, body_idle)?;
     if let Some(passage) = exchange.passage() {
-        // On the heap, so that requests of other routes are no larger for it.
-        request = match Box::pin(passage.enter(core, request, exchange)).await? {
+        request = match passage.enter(core, request, exchange).await? {
             Entered::Goes(request) => request,
             Entered::GoesOnce(request, ticket) => {
                 let carried_out = ticket.carry_out(snapshot, route.service, exchange, request);

@@ -10,9 +10,6 @@ mod json;
 /// Most bytes of what a client sent that one field shows; escaped, each may take four.
 pub const FIELD_BYTES_MAX: usize = 2048;
 
-/// Room for most lines.
-const LINE_BYTES: usize = 384;
-
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -59,24 +56,21 @@ pub struct Entry<'a> {
     pub request_id: &'a str,
 }
 
-/// The line, with its end.
-#[must_use]
-pub fn line(entry: &Entry<'_>, format: Format) -> String {
-    let mut line = String::with_capacity(LINE_BYTES);
+/// Adds the line, with its end, to those before.
+pub fn add_line(lines: &mut String, entry: &Entry<'_>, format: Format) {
     match format {
-        Format::Common => ncsa(&mut line, entry),
+        Format::Common => ncsa(lines, entry),
         Format::Combined => {
-            ncsa(&mut line, entry);
+            ncsa(lines, entry);
             for header in [entry.referer, entry.user_agent] {
-                line.push_str(" \"");
-                escape(&mut line, header.unwrap_or(b"-"), false);
-                line.push('"');
+                lines.push_str(" \"");
+                escape(lines, header.unwrap_or(b"-"), false);
+                lines.push('"');
             }
         }
-        Format::Json => json::object(&mut line, entry),
+        Format::Json => json::object(lines, entry),
     }
-    line.push('\n');
-    line
+    lines.push('\n');
 }
 
 /// `%h %l %u %t "%r" %>s %b`.

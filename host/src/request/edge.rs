@@ -23,7 +23,7 @@ use super::body::coded::Encoder;
 use super::body::early::Early;
 use super::dispatch;
 use super::exchange::Exchange;
-use super::headers::remove_alike;
+use super::headers::{quota_policy, remove_alike};
 use super::run::Answered;
 use super::run::sender::Sender;
 use super::send;
@@ -98,6 +98,8 @@ impl Own {
 #[derive(Debug)]
 struct Rate {
     limit: RateLimit,
+    /// As answers say it.
+    policy: HeaderValue,
     buckets: Arc<Buckets>,
 }
 
@@ -107,14 +109,15 @@ impl Rate {
         let extent = (service.map(|of| of.name.clone()), rate.route.clone());
         Self {
             buckets: core.limits.buckets(extent, &rate.limit.settings),
+            policy: quota_policy(&rate.limit.settings),
             limit: rate.limit.clone(),
         }
     }
 
     fn count(&self, request: &Request<WasiBody>, exchange: &Exchange) -> Result<(), Fault> {
-        let Self { limit, buckets } = self;
+        let Self { limit, buckets, .. } = self;
         let verdict = buckets.take(Subject::of(&limit.key, request, exchange));
-        rate::obey(verdict, limit, exchange)
+        rate::obey(verdict, limit, self.policy.clone(), exchange)
     }
 }
 
@@ -285,7 +288,8 @@ impl Passage {
             Some(once) => {
                 // Of one version of HTTP a target is a path, of another a URL.
                 let asked = self.asked.path_and_query().map_or("", PathAndQuery::as_str);
-                match once.look(core, exchange, request, asked).await? {
+                // On the heap, so that requests of other routes are no larger for it.
+                match Box::pin(once.look(core, exchange, request, asked)).await? {
                     Found::Goes(request) => (request, None),
                     Found::First(request, ticket) => (request, Some(ticket)),
                     Found::Answered(answered) => return Ok(Entered::Answered(answered)),

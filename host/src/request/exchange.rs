@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::Notify;
@@ -79,7 +80,10 @@ type Calling = (Arc<Edge>, Arc<ServiceConfig>);
 /// What a rate limit says of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Quota {
-    pub(crate) settings: skep_policy::rate::Settings,
+    /// As [`quota_policy`](super::headers::quota_policy) says it.
+    pub(crate) policy: HeaderValue,
+    /// In which a token comes in.
+    pub(crate) interval: Duration,
     pub(crate) verdict: skep_policy::rate::Verdict,
 }
 

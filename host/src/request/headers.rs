@@ -6,6 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use skep_policy::forwarded::{self, Claims, Proto};
 use skep_policy::identity::may_be_same;
+use skep_policy::rate;
 
 use super::exchange::Quota;
 use super::tolerate::whole_seconds;
@@ -272,13 +273,21 @@ pub(crate) fn insert_fallback(headers: &mut HeaderMap, who: &str) {
     headers.insert(FALLBACK, value(who.to_owned()));
 }
 
+/// How many requests a client may send, as answers say it.
+pub(crate) fn quota_policy(settings: &rate::Settings) -> HeaderValue {
+    let window = whole_seconds(settings.interval.saturating_mul(settings.burst));
+    value(format!("\"default\";q={};w={window}", settings.burst))
+}
+
 /// Says in an answer's headers how many requests the client has left (draft-ietf-httpapi-ratelimit-headers).
 pub(crate) fn insert_quota(headers: &mut HeaderMap, quota: &Quota) {
-    let Quota { settings, verdict } = quota;
-    let window = whole_seconds(settings.interval.saturating_mul(settings.burst));
-    let policy = format!("\"default\";q={};w={window}", settings.burst);
-    headers.insert(RATE_POLICY, value(policy));
-    let until = whole_seconds(verdict.retry_after.max(settings.interval));
+    let Quota {
+        policy,
+        interval,
+        verdict,
+    } = quota;
+    headers.insert(RATE_POLICY, policy.clone());
+    let until = whole_seconds(verdict.retry_after.max(*interval));
     let rest = format!("\"default\";r={};t={until}", verdict.remaining);
     headers.insert(RATE, value(rest));
 }

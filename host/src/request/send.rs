@@ -242,7 +242,14 @@ fn finish(
     Response::from_parts(parts, body)
 }
 
+/// Headers that policies say of most answers, beside the service's own.
+const OF_POLICIES: usize = 6;
+
 fn say_of_exchange(headers: &mut http::HeaderMap, exchange: &Exchange) {
+    if exchange.passage().is_some() {
+        // Once, and not again and again as they come.
+        headers.reserve(OF_POLICIES);
+    }
     exchange.id.insert(headers);
     if let Some(quota) = exchange.quota() {
         headers::insert_quota(headers, quota);

@@ -74,7 +74,8 @@ impl<'a> Layer<'a> {
                 .guards
                 .take(Subject::of(&limit.key, &request, exchange))
         {
-            rate::obey(verdict, limit, exchange)?;
+            let policy = headers::quota_policy(&limit.settings);
+            rate::obey(verdict, limit, policy, exchange)?;
         }
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         let spare = spare(&request);

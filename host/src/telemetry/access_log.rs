@@ -1,32 +1,28 @@
 //! The access log: a line for each request from outside, in a file of its own.
 //!
-//! Whoever has a line never waits: it goes through a bounded queue to a thread of its own, and what a slow disk leaves no
-//! room for is dropped and counted.
+//! Whoever has a line never waits for a disk: it goes into memory, of which there is so much, and a thread writes what has
+//! gathered there. What a slow disk leaves no room for is dropped and counted.
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::mem;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicBool, AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Relaxed, Release},
-};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use skep_policy::access_log::{Entry, Format, line};
+use skep_policy::access_log::{Entry, Format, add_line};
 use tokio::sync::oneshot;
 
 use crate::config;
 
-/// Lines that may wait for the disk.
-const LINES_MAX: usize = 8192;
 /// Bytes of lines that may wait for the disk.
 const BYTES_MAX: usize = 16 << 20;
-/// Bytes of lines that are written at once.
-const WRITE_BYTES: usize = 64 << 10;
+/// Memory that is kept for lines that come later.
+const KEPT_BYTES_MAX: usize = 1 << 20;
 /// It says who visits what: nobody's but the host's and its group's.
 const MODE: u32 = 0o640;
 /// How long lines gather before they are written: each write and each wake of the thread takes time from requests.
@@ -34,29 +30,101 @@ const GATHER: Duration = Duration::from_millis(5);
 /// How long the host's end waits for lines to be written.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
+thread_local! {
+    /// Where a line is made, so that nobody else waits for that.
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
 /// The log and its thread, which ends with this.
 #[derive(Debug)]
 pub struct AccessLog {
     format: Format,
-    messages: SyncSender<Message>,
     shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-enum Message {
-    Line(String),
-    /// To look whether the file is to be opened again.
-    Look,
-    /// To say when all lines before have been written.
-    End(oneshot::Sender<()>),
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     dropped: AtomicU64,
-    /// Bytes of the lines that are not written yet.
-    waiting: AtomicUsize,
-    reopen: AtomicBool,
+    waiting: Mutex<Waiting>,
+    /// For the thread: there is something to do.
+    work: Condvar,
+}
+
+/// What the thread is to do.
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: String,
+    /// Bytes of the lines before those, which it is writing.
+    writing: usize,
+    /// To open the file again.
+    reopens: bool,
+    /// To say when all lines until now have been written.
+    ends: Vec<oneshot::Sender<()>>,
+    /// To end when all that is done.
+    is_closed: bool,
+}
+
+impl Waiting {
+    fn is_nothing(&self) -> bool {
+        self.lines.is_empty() && !self.is_urgent()
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.reopens || self.is_closed || !self.ends.is_empty()
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line if there is room for it.
+    fn add(&self, line: &str) {
+        let mut waiting = self.waiting();
+        if waiting.writing + waiting.lines.len() + line.len() > BYTES_MAX {
+            drop(waiting);
+            self.dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        let is_first = waiting.lines.is_empty();
+        waiting.lines.push_str(line);
+        drop(waiting);
+        if is_first {
+            self.work.notify_one();
+        }
+    }
+
+    /// Gives the thread something to do at once.
+    fn order(&self, order: impl FnOnce(&mut Waiting)) {
+        order(&mut self.waiting());
+        self.work.notify_one();
+    }
+
+    /// Waits for something to do. `lines`, which are written, make room.
+    fn next(&self, mut lines: String) -> Waiting {
+        lines.clear();
+        lines.shrink_to(KEPT_BYTES_MAX);
+        let mut waiting = self.waiting();
+        waiting.writing = 0;
+        let is_nothing = |waiting: &mut Waiting| waiting.is_nothing();
+        let waited = self.work.wait_while(waiting, is_nothing);
+        waiting = waited.unwrap_or_else(PoisonError::into_inner);
+        if !waiting.is_urgent() {
+            drop(waiting);
+            thread::sleep(GATHER);
+            waiting = self.waiting();
+        }
+        let next = Waiting {
+            lines: mem::replace(&mut waiting.lines, lines),
+            writing: 0,
+            reopens: mem::take(&mut waiting.reopens),
+            ends: mem::take(&mut waiting.ends),
+            is_closed: waiting.is_closed,
+        };
+        waiting.writing = next.lines.len();
+        next
+    }
 }
 
 impl AccessLog {
@@ -66,7 +134,6 @@ impl AccessLog {
     /// When that can't be done, or a thread can't be started.
     pub fn open(settings: &config::AccessLog) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let (messages, queue) = sync_channel(LINES_MAX);
         let mut writer = Writer {
             file: open(&settings.file)?,
             path: settings.file.clone(),
@@ -76,30 +143,25 @@ impl AccessLog {
         };
         thread::Builder::new()
             .name("skep-access".to_owned())
-            .spawn(move || writer.follow(&queue))?;
+            .spawn(move || writer.follow())?;
         Ok(Self {
             format: settings.format,
-            messages,
             shared,
         })
     }
 
     /// Writes a line for a request that is over.
     pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let line = line(entry, self.format);
-        let (bytes, waiting) = (line.len(), &self.shared.waiting);
-        let has_room = waiting.fetch_add(bytes, Relaxed) + bytes <= BYTES_MAX;
-        if !has_room || self.messages.try_send(Message::Line(line)).is_err() {
-            waiting.fetch_sub(bytes, Relaxed);
-            self.shared.dropped.fetch_add(1, Relaxed);
-        }
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            add_line(line, entry, self.format);
+            self.shared.add(line);
+        });
     }
 
     /// Has the file opened again: what was there has been moved away.
     pub fn reopen(&self) {
-        self.shared.reopen.store(true, Release);
-        // If the queue is full, the thread looks before the next lines anyway.
-        self.messages.try_send(Message::Look).ok();
+        self.shared.order(|waiting| waiting.reopens = true);
     }
 
     /// Lines that could not be written since the start.
@@ -110,10 +172,15 @@ impl AccessLog {
     /// Waits until what there is has been written, but not for long.
     pub async fn close(&self) {
         let (done, written) = oneshot::channel();
-        if self.messages.try_send(Message::End(done)).is_ok() {
-            // A disk that is too slow loses what still waits, as ever.
-            tokio::time::timeout(CLOSE_MAX, written).await.ok();
-        }
+        self.shared.order(|waiting| waiting.ends.push(done));
+        // A disk that is too slow loses what still waits, as ever.
+        tokio::time::timeout(CLOSE_MAX, written).await.ok();
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.shared.order(|waiting| waiting.is_closed = true);
     }
 }
 
@@ -133,34 +200,22 @@ struct Writer {
 }
 
 impl Writer {
-    fn follow(&mut self, queue: &Receiver<Message>) {
+    fn follow(&mut self) {
         let mut lines = String::new();
-        while let Ok(first) = queue.recv() {
-            if matches!(first, Message::Line(_)) {
-                thread::sleep(GATHER);
-            }
-            let mut next = Some(first);
-            let mut ended = None;
-            while let Some(message) = next.take() {
-                match message {
-                    Message::Line(line) => lines.push_str(&line),
-                    Message::Look => {}
-                    Message::End(done) => ended = Some(done),
-                }
-                if lines.len() < WRITE_BYTES && ended.is_none() {
-                    next = queue.try_recv().ok();
-                }
-            }
-            if self.shared.reopen.swap(false, AcqRel) {
+        loop {
+            let next = self.shared.next(lines);
+            if next.reopens {
                 self.reopen();
             }
-            self.write(&lines);
-            self.shared.waiting.fetch_sub(lines.len(), Relaxed);
-            lines.clear();
-            if let Some(done) = ended {
+            self.write(&next.lines);
+            for done in next.ends {
                 // Who asked may not have waited.
                 done.send(()).ok();
             }
+            if next.is_closed {
+                return;
+            }
+            lines = next.lines;
         }
     }
 
@@ -244,34 +299,42 @@ mod tests {
         }
     }
 
+    fn line(entry: &Entry<'_>) -> String {
+        let mut line = String::new();
+        add_line(&mut line, entry, Format::Combined);
+        line
+    }
+
     #[test]
-    fn long_lines_that_wait_are_bounded_in_bytes_and_what_is_dropped_is_counted() {
-        let (messages, queue) = sync_channel(LINES_MAX);
-        let shared = Arc::new(Shared::default());
-        let log = AccessLog {
-            format: Format::Combined,
-            messages,
-            shared: shared.clone(),
-        };
+    fn what_waits_is_bounded_in_bytes_and_what_is_dropped_is_counted() {
+        let shared = Shared::default();
         let agent = [0; FIELD_BYTES_MAX];
-        let bytes = line(&entry(&agent), Format::Combined).len();
-        let room = BYTES_MAX / bytes;
-        assert!(room < LINES_MAX);
+        let long = line(&entry(&agent));
+        let room = BYTES_MAX / long.len();
         for _ in 0..room + 3 {
-            log.write(&entry(&agent));
+            shared.add(&long);
         }
-        assert_eq!((log.dropped(), queue.try_iter().count()), (3, room));
-        assert_eq!(shared.waiting.load(Relaxed), room * bytes);
+        assert_eq!(shared.dropped.load(Relaxed), 3);
+        assert_eq!(shared.waiting().lines.len(), room * long.len());
         // A line that is short enough for what is left has room.
-        log.write(&entry(b""));
-        assert_eq!((log.dropped(), queue.try_iter().count()), (3, 1));
+        shared.add(&line(&entry(b"")));
+        assert_eq!(shared.dropped.load(Relaxed), 3);
+        // What is being written waits, too, until the next look.
+        let written = shared.next(String::new());
+        shared.add(&long);
+        assert_eq!(shared.dropped.load(Relaxed), 4);
+        shared.order(|waiting| waiting.reopens = true);
+        assert!(shared.next(written.lines).reopens);
+        shared.add(&long);
+        assert_eq!(shared.dropped.load(Relaxed), 4);
     }
 
     #[tokio::test]
-    async fn what_was_written_makes_room() {
+    async fn what_was_written_is_in_the_file_before_the_end() {
         let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("access.log");
         let log = AccessLog::open(&config::AccessLog {
-            file: folder.path().join("access.log"),
+            file: file.clone(),
             format: Format::Combined,
         })
         .unwrap();
@@ -279,6 +342,8 @@ mod tests {
             log.write(&entry(b"agent"));
         }
         log.close().await;
-        assert_eq!((log.dropped(), log.shared.waiting.load(Relaxed)), (0, 0));
+        let expected = line(&entry(b"agent")).repeat(3);
+        assert_eq!(std::fs::read_to_string(file).unwrap(), expected);
+        assert_eq!(log.dropped(), 0);
     }
 }

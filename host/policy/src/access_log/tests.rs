@@ -6,6 +6,12 @@ use super::*;
 
 const FORMATS: [Format; 3] = [Format::Common, Format::Combined, Format::Json];
 
+fn line(entry: &Entry<'_>, format: Format) -> String {
+    let mut line = String::new();
+    add_line(&mut line, entry, format);
+    line
+}
+
 fn entry() -> Entry<'static> {
     Entry {
         client: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1)),

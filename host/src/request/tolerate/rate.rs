@@ -68,13 +68,19 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Lets a request pass or not, and notes what its client has left.
+/// Lets a request pass or not, and notes what its client has left; `policy` as [`quota_policy`] says it.
 ///
 /// # Errors
 /// [`Cause::RateLimited`].
-pub(crate) fn obey(verdict: Verdict, limit: &RateLimit, exchange: &Exchange) -> Result<(), Fault> {
+pub(crate) fn obey(
+    verdict: Verdict,
+    limit: &RateLimit,
+    policy: HeaderValue,
+    exchange: &Exchange,
+) -> Result<(), Fault> {
     exchange.says_quota(Quota {
-        settings: limit.settings.clone(),
+        policy,
+        interval: limit.settings.interval,
         verdict,
     });
     if verdict.passes {

@@ -11,7 +11,7 @@ use skep_policy::identity::{
 };
 use tokio::time::Instant;
 
-use super::cache::{Bulky, Secret, Seen, seen};
+use super::cache::{Bulky, Mark, Secret, Seen, seen};
 use super::jwks::KeySet;
 use super::watched::{Loaded, Watched};
 use super::{Denied, header_name};
@@ -76,18 +76,29 @@ impl Tokens {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Denied::token(&Refused::TooLong));
         }
-        let unknown = || Denied::Unknown("the issuer's keys are not known".to_owned());
-        let keys = self.keys.get(until).await.ok_or_else(unknown)?;
         let mark = self.secret.mark(&[token]);
-        let now = since_1970();
         if let Some(known) = self.seen.get(&mark)
-            && known.version == keys.version
+            && Some(known.version) == self.keys.version()
         {
-            return match now < known.until {
+            return match since_1970() < known.until {
                 true => Ok(known.identity.clone()),
                 false => Err(Denied::token(&Refused::Expired)),
             };
         }
+        // On the heap, so that requests whose token is known are no larger for it.
+        Box::pin(self.look(token, mark, until)).await
+    }
+
+    /// The same of a token that is not known.
+    async fn look(
+        &self,
+        token: &[u8],
+        mark: Mark,
+        until: Instant,
+    ) -> Result<Arc<Identity>, Denied> {
+        let unknown = || Denied::Unknown("the issuer's keys are not known".to_owned());
+        let keys = self.keys.get(until).await.ok_or_else(unknown)?;
+        let now = since_1970();
         let known = match self.read(token, &keys, now) {
             // A token need not say which key it is of.
             Err(Refused::UnknownKey(_) | Refused::Signature) if self.keys.renewed(until).await => {

@@ -117,6 +117,15 @@ impl<T: PartialEq + Send + Sync + 'static> Watched<T> {
         (Instant::now() < loaded.until).then_some(loaded)
     }
 
+    /// The version of what there is now, if it is still good.
+    pub(super) fn version(&self) -> Option<u64> {
+        let loaded = self.inner.current.load();
+        let good = loaded
+            .as_ref()
+            .filter(|loaded| Instant::now() < loaded.until);
+        good.map(|loaded| loaded.version)
+    }
+
     /// Waits until somebody has looked once more, until then at most. False if it is too early for another look.
     pub(super) async fn renewed(&self, until: Instant) -> bool {
         let mut progress = self.inner.progress.subscribe();
