@@ -110,11 +110,9 @@ impl Shared {
         let is_nothing = |waiting: &mut Waiting| waiting.is_nothing();
         let waited = self.work.wait_while(waiting, is_nothing);
         waiting = waited.unwrap_or_else(PoisonError::into_inner);
-        if !waiting.is_urgent() {
-            drop(waiting);
-            thread::sleep(GATHER);
-            waiting = self.waiting();
-        }
+        let is_calm = |waiting: &mut Waiting| !waiting.is_urgent();
+        let waited = self.work.wait_timeout_while(waiting, GATHER, is_calm);
+        (waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let next = Waiting {
             lines: mem::replace(&mut waiting.lines, lines),
             writing: 0,
