@@ -214,7 +214,9 @@ async fn a_file_that_was_moved_away_is_opened_again() {
 
 #[tokio::test]
 async fn a_disk_that_is_slow_loses_lines_and_holds_no_request_up() {
+    // More than there is memory for, which is 16 MiB.
     const LINES: usize = 9000;
+    const PATH_BYTES: usize = 2000;
     let setup = Host::with("a", guest("hello"))
         .settings(&settings("common"))
         .settings("[log]\nrequests = false\n");
@@ -227,7 +229,7 @@ async fn a_disk_that_is_slow_loses_lines_and_holds_no_request_up() {
     let mut stream = connect(host.gateway).await;
     let request = format!(
         "GET /none?{} HTTP/1.1\r\nHost: here\r\n\r\n",
-        "x".repeat(100)
+        "x".repeat(PATH_BYTES)
     );
     let (mut read, mut write) = stream.split();
     let all = request.repeat(LINES);
