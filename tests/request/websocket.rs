@@ -10,8 +10,7 @@ use crate::support::client::{empty, get};
 use crate::support::log::Line;
 use crate::support::setup::Setup;
 use crate::support::tls::Authority;
-use crate::support::wait::until;
-use crate::support::websocket::{Raw, Socket, TEXT, frame, handshake};
+use crate::support::websocket::{Raw, Socket, TEXT, frame, handshake, until_there_are};
 use crate::support::{Host, guest, probe};
 
 /// The probe at `/a` and below.
@@ -239,12 +238,7 @@ async fn a_client_that_does_not_wait_for_its_handshake_was_never_connected_or_is
     .await;
     printed(&host, "connect ").await;
     drop(wire);
-    until("no connection to be open", async || {
-        let labels = [("service", "a")];
-        let open = host.metric("skep_websocket_connections", &labels).await;
-        (open == Some(0.0)).then_some(())
-    })
-    .await;
+    until_there_are(&host, 0.0).await;
     host.stop().await;
 }
 

@@ -4,22 +4,12 @@ use serde_json::json;
 
 use crate::support::issuer::{Key, key_set, now};
 use crate::support::setup::Setup;
-use crate::support::wait::until;
-use crate::support::websocket::{CLOSE, PING, Raw, Socket, TEXT, frame};
+use crate::support::websocket::{CLOSE, PING, Raw, Socket, TEXT, frame, until_there_are};
 use crate::support::{Host, probe};
 
 fn probed(settings: &str) -> Setup {
     let route = format!("[[route]]\npath = \"/a\"\n[route.websocket]\n{settings}");
     Host::with("a", probe("websocket")).manifest("a", &route)
-}
-
-async fn until_there_are(host: &Host, count: f64) {
-    until("connections to end", async || {
-        let labels = [("service", "a")];
-        let open = host.metric("skep_websocket_connections", &labels).await;
-        (open == Some(count)).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]

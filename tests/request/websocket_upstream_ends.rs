@@ -4,7 +4,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::Host;
 use crate::support::wait::until;
-use crate::support::websocket::Socket;
+use crate::support::websocket::{Socket, until_there_are};
 use crate::support::websocket_server::{Server, ServerSocket, before};
 
 /// A connection with the server behind a host that allows this of it.
@@ -54,12 +54,7 @@ async fn who_breaks_off_is_told_of() {
     let (client, socket) = another(&host, &mut server).await;
     socket.break_off().await;
     assert_eq!(client.closed().await, 1011);
-    until("nobody to be there", async || {
-        let labels = [("service", "a")];
-        let open = host.metric("skep_websocket_connections", &labels).await;
-        (open == Some(0.0)).then_some(())
-    })
-    .await;
+    until_there_are(&host, 0.0).await;
     host.stop().await;
 }
 

@@ -14,7 +14,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::client;
 use super::host::Host;
-use super::wait::within;
+use super::wait::{until, within};
 
 /// What is refused: the answer to a handshake.
 pub(crate) type Refused = Response<Option<Vec<u8>>>;
@@ -25,6 +25,16 @@ pub(crate) struct Socket<S = TcpStream> {
     stream: WebSocketStream<S>,
     /// The answer that made it one.
     pub(crate) head: Response<Option<Vec<u8>>>,
+}
+
+/// Waits until service `a` has so many.
+pub(crate) async fn until_there_are(host: &Host, count: f64) {
+    until("connections to come or end", async || {
+        let labels = [("service", "a")];
+        let open = host.metric("skep_websocket_connections", &labels).await;
+        (open == Some(count)).then_some(())
+    })
+    .await;
 }
 
 /// The request for one at this path.

@@ -63,19 +63,16 @@ impl Handshake {
         Ok(Some(Self { accept }))
     }
 
-    /// The connection, if a server agrees to one; its answer is one of success then.
+    /// The connection, if a server agrees to one; its answer is one of success then. Whatever else it answers is the
+    /// client's: one that asks where there is nothing to open must not make the server look as if it failed.
     ///
     /// # Errors
-    /// What is wrong with an answer that neither agrees nor refuses.
+    /// What is wrong with an answer that switches protocols.
     pub(super) async fn end<B>(
         self,
         response: &mut Response<B>,
     ) -> Result<Option<Upgraded>, String> {
-        let status = response.status();
-        if status.is_success() {
-            return Err(format!("{status} is no answer to who asks for a WebSocket"));
-        }
-        if status != StatusCode::SWITCHING_PROTOCOLS {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(None);
         }
         let said = |name| said(response.headers(), &name);
